@@ -1,0 +1,211 @@
+"""``deskhand.toml`` and ``DESKHAND_*`` variables -> one frozen ``Settings``; every fault is reported at once.
+
+Environment beats file beats default. Nested keys are written ``DESKHAND_SERVE__PORT=8080``. Unknown keys are refused,
+because a misspelt threshold that is silently ignored is the worst kind of setting. Knows nothing of what uses a value.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from assistant.errors import SettingsError
+
+ENV_PREFIX = "DESKHAND_"
+#: Variables that carry the prefix and are read elsewhere, before or beside the settings.
+OTHER_VARIABLES = frozenset({"DESKHAND_HOME", "DESKHAND_CONFIG"})
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Company(_Section):
+    """Who is speaking; appears in replies and on pages."""
+
+    name: str = "Your company"
+    languages: tuple[str, ...] = Field(default=("en",), min_length=1)
+    support_hours: str = ""
+
+
+class Store(_Section):
+    """Where conversations live: a SQLAlchemy URL; empty means SQLite in the home folder."""
+
+    url: str = ""
+
+
+class Encoder(_Section):
+    """The frozen base encoder: a directory, or a sentence-transformers model name."""
+
+    model: str = "all-MiniLM-L6-v2"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    threads: int = Field(default=0, ge=0, le=256, description="0: as many as the machine has cores")
+
+
+class Index(_Section):
+    """How passages are indexed."""
+
+    flat_below: int = Field(default=50_000, ge=0)
+    gpu: Literal["auto", "never"] = "auto"
+    near_duplicate: float = Field(default=0.97, gt=0.5, le=1.0)
+    keep_versions: int = Field(default=3, ge=2, le=100)
+
+
+class Retrieve(_Section):
+    """How many passages come back."""
+
+    k: int = Field(default=8, ge=1, le=100)
+
+
+class Answer(_Section):
+    """Thresholds of the check; an empty value means the one stored with the adapter or index."""
+
+    min_confidence: float | None = Field(default=None, ge=0.0, le=1.0)
+    max_out_of_scope: float | None = Field(default=None, ge=0.0, le=1.0)
+    min_evidence: float | None = Field(default=None, ge=0.0, le=1.0)
+    choice_margin: float = Field(default=0.15, ge=0.0, le=1.0)
+
+
+class CsvColumns(_Section):
+    """Which columns of a CSV log hold what; one row is one turn."""
+
+    conversation: str = "conversation_id"
+    role: str = "role"
+    text: str = "text"
+    at: str = ""
+    contact: str = ""
+    resolved: str = ""
+    rating: str = ""
+    customer_roles: tuple[str, ...] = ("customer", "user", "client", "visitor", "end-user")
+    agent_roles: tuple[str, ...] = ("agent", "admin", "support", "human", "operator", "assistant")
+
+
+class Ingest(_Section):
+    """Reading logs and articles."""
+
+    csv: CsvColumns = CsvColumns()
+    max_text_chars: int = Field(default=20_000, ge=100)
+
+
+class Redact(_Section):
+    """Which personal data is looked for, besides what is always replaced."""
+
+    phone_regions: tuple[str, ...] = ("GB", "US", "CN", "DE")
+    order_patterns: tuple[str, ...] = (r"FW-?\d{6}",)
+    tracking_patterns: tuple[str, ...] = (r"FWT\d{10}",)
+
+
+class Serve(_Section):
+    """The web server."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=7860, ge=0, le=65535)
+    tokens: tuple[str, ...] = Field(default=(), description="Bearer tokens of the REST API; none: local use only")
+
+
+class Settings(BaseSettings):
+    """Every setting of Deskhand."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, nested_model_default_partial_update=True
+    )
+
+    company: Company = Company()
+    store: Store = Store()
+    encoder: Encoder = Encoder()
+    index: Index = Index()
+    retrieve: Retrieve = Retrieve()
+    answer: Answer = Answer()
+    ingest: Ingest = Ingest()
+    redact: Redact = Redact()
+    serve: Serve = Serve()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, whose values arrive as init arguments."""
+        return env_settings, init_settings
+
+
+def home(environment: Mapping[str, str] | None = None) -> Path:
+    """Return ``$DESKHAND_HOME``, or ``.deskhand`` in the working directory."""
+    environment = os.environ if environment is None else environment
+    return Path(environment.get("DESKHAND_HOME") or ".deskhand").expanduser().resolve()
+
+
+def load(path: Path | None = None) -> Settings:
+    """Read the settings file and the environment.
+
+    Args:
+        path: The TOML file. ``None`` means ``$DESKHAND_CONFIG``, else ``deskhand.toml`` if it is there.
+
+    Returns:
+        The frozen settings.
+
+    Raises:
+        SettingsError: With every fault found, each naming its key and the mend.
+    """
+    named = path or (Path(os.environ["DESKHAND_CONFIG"]) if os.environ.get("DESKHAND_CONFIG") else None)
+    file = named or Path("deskhand.toml")
+    values: dict[str, Any] = {}
+    if file.is_file():
+        try:
+            values = tomllib.loads(file.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError([f"not valid TOML: {error}"], source=str(file)) from error
+    elif named is not None:
+        raise SettingsError(["the file does not exist; `deskhand init` writes one"], source=str(file))
+    faults = list(_unknown_variables(os.environ))
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        faults += [_fault(entry) for entry in error.errors()]
+    except Exception as error:  # pydantic-settings wraps undecodable variables in its own error
+        if type(error).__name__ != "SettingsError":
+            raise
+        faults.append(f"{error}; lists are written as JSON, for example '[\"en\", \"zh\"]'")
+    if faults:
+        raise SettingsError(faults, source=str(file) if values else "environment")
+    return settings
+
+
+def _known_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, info in model.model_fields.items():
+        key = f"{prefix}{name}"
+        yield key
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _known_keys(info.annotation, f"{key}.")
+
+
+def _nearest(key: str) -> str:
+    close = difflib.get_close_matches(key, list(_known_keys(Settings)), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _fault(entry: Any) -> str:
+    key = ".".join(str(part) for part in entry["loc"])
+    if entry["type"] == "extra_forbidden":
+        return f"{key}: unknown setting{_nearest(key)}"
+    return f"{key} = {json.dumps(entry.get('input'), default=str)}: {entry['msg']}"
+
+
+def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    known = {ENV_PREFIX + key.replace(".", "__").upper() for key in _known_keys(Settings)}
+    for name in environment:
+        if name.startswith(ENV_PREFIX) and name not in known and name not in OTHER_VARIABLES:
+            key = name.removeprefix(ENV_PREFIX).replace("__", ".").lower()
+            yield f"{name}: unknown variable{_nearest(key)}"

@@ -1,0 +1,1 @@
+"""The doors: command line, REST, chat and the wiring that builds every object."""
