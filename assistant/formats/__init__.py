@@ -1,0 +1,1 @@
+"""Readers of the file formats that support logs come in, one family per file."""
