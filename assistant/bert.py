@@ -130,6 +130,21 @@ class Bert:
         except KeyError as error:
             raise EncoderError(f"the encoder's weights lack {error}; is it a BERT-shaped model?") from error
 
+    def check(self, name: str, adapter: LoraWeights) -> None:
+        """Check that an adapter's factors fit this encoder's linears.
+
+        Raises:
+            EncoderError: If a layer is not there or a factor has another size.
+        """
+        width, inner = self.shape.width, self._layers[0]["intermediate.dense"][0].shape[0]
+        for (layer, linear), (down, up) in adapter.factors.items():
+            wanted = (inner if linear == "output.dense" else width, inner if linear == "intermediate.dense" else width)
+            if layer >= self.shape.layers or (down.shape[0], up.shape[1]) != wanted or down.shape[1] != up.shape[0]:
+                raise EncoderError(
+                    f"adapter {name!r} does not fit the encoder: layer {layer} {linear} has factors {tuple(down.shape)} and "
+                    f"{tuple(up.shape)}, the encoder has {self.shape.layers} layers with {wanted} there; train it on this base"
+                )
+
     def to_bfloat16(self) -> Bert:
         """Return a copy with bfloat16 weights, for processors with matrix tiles (AMX)."""
         import torch
@@ -143,7 +158,7 @@ class Bert:
         ]
         return copy
 
-    def forward(self, ids: Tensor, mask: Tensor | None, bank: LoraBank | None = None) -> Tensor:
+    def forward(self, ids: Tensor, mask: Tensor | None, bank: LoraBank | None = None, layers: int | None = None) -> Tensor:
         """Run the encoder.
 
         Rows stay shared between the base and all adapters up to the first layer that an adapter changes.
@@ -152,6 +167,7 @@ class Bert:
             ids: Token ids ``(B, T)`` int64.
             mask: True at real tokens ``(B, T)``; ``None`` if there is no padding.
             bank: Adapters to run beside the base.
+            layers: Stop after so many layers; ``None`` runs all.
 
         Returns:
             Hidden states ``((K + 1) * B, T, D)``; rows ``k * B`` to ``(k + 1) * B`` belong to block k.
@@ -166,7 +182,7 @@ class Bert:
         h = fn.layer_norm(h, (width,), *self._embed_norm, eps)
         attend = None if mask is None else mask[:, None, None, :]
         adapting = False
-        for index, layer in enumerate(self._layers):
+        for index, layer in enumerate(self._layers[:layers]):
             if bank is not None and bank.size and not adapting and index >= bank.first_layer:
                 adapting = True
                 h = h.repeat(bank.size + 1, 1, 1)

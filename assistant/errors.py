@@ -4,7 +4,7 @@
     ├── SettingsError      a setting is unknown, missing or out of range
     ├── TranscriptError    a row or file of logs or articles cannot be read
     ├── StoreError         the database cannot be reached, or holds something else
-    ├── IndexVersionError        an index version is missing, damaged or of another encoder
+    ├── IndexVersionError  an index version is missing, damaged or of another encoder
     ├── EncoderError       the base encoder cannot be found or is not the one expected
     ├── RegistryError      an adapter version is missing, damaged or of a foreign base
     ├── TrainingError      examples do not allow the training asked for

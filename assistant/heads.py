@@ -12,6 +12,7 @@ import re
 import unicodedata
 import zlib
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
+
+    Hashed = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 BUCKETS = 2**15
 _MAX_CHARS = 600  # the wide half reads the beginning only; a pasted mail thread would drown the question
@@ -45,11 +48,11 @@ def ngrams(text: str) -> list[str]:
         if len(token) > 3:
             marked = f"<{token}>"
             found += ["c" + marked[i : i + n] for n in (3, 4) for i in range(len(marked) - n + 1)]
-    found += [f"p{a} {b}" for a, b in zip(words, words[1:], strict=False)]
+    found += [f"p{a} {b}" for a, b in pairwise(words)]
     return found
 
 
-def hashed(text: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def hashed(text: str) -> Hashed:
     """Hash a text's n-grams into buckets.
 
     Returns:
@@ -62,14 +65,14 @@ def hashed(text: str) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     if not counts:
         return np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.float32)
     weights = 1.0 + np.log(np.fromiter(counts.values(), dtype=np.float32))
-    return np.fromiter(counts, dtype=np.int64), weights / np.float32(np.linalg.norm(weights))
+    unit = (weights / np.linalg.norm(weights)).astype(np.float32)
+    return np.fromiter(counts, dtype=np.int64), unit
 
 
-def hashed_batch(texts: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
-    """Hash texts for ``torch.nn.functional.embedding_bag``: flat buckets, row offsets, weights."""
+def bags(rows: Sequence[Hashed]) -> tuple[Tensor, Tensor, Tensor]:
+    """Join hashed texts for ``torch.nn.functional.embedding_bag``: flat buckets, row offsets, weights."""
     import torch
 
-    rows = [hashed(text) for text in texts]
     lengths = [len(indices) for indices, _ in rows]
     offsets = torch.tensor([0, *np.cumsum(lengths)[:-1]], dtype=torch.int64)
     buckets = torch.from_numpy(np.concatenate([indices for indices, _ in rows]))
@@ -91,14 +94,12 @@ def class_logits(head: Mapping[str, Tensor], pooled: Tensor, texts: Sequence[str
 
     logits = fn.linear(pooled, head["deep.weight"], head["deep.bias"])
     if "wide.weight" in head:
-        buckets, offsets, weights = hashed_batch(texts)
+        buckets, offsets, weights = bags([hashed(text) for text in texts])
         logits = logits + fn.embedding_bag(buckets, head["wide.weight"], offsets, mode="sum", per_sample_weights=weights)
     return logits
 
 
-def spans_from_tags(
-    tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: str
-) -> list[tuple[int, int, str]]:
+def spans_from_tags(tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: str) -> list[tuple[int, int, str]]:
     """Turn IOB2 tags of tokens into character spans.
 
     Args:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from assistant.bert import LINEARS, LoraWeights
 from assistant.encoder import file_sha256
 from assistant.errors import RegistryError
+from assistant.heads import BUCKETS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +33,7 @@ TASKS = ("intent", "sentiment", "slots", "dialog", "reply")
 MANIFEST_FORMAT = 1
 WEIGHTS, CONFIG, HEAD, MANIFEST = "adapter_model.safetensors", "adapter_config.json", "head.safetensors", "manifest.json"
 MAX_FILE_BYTES = 256 * 2**20
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_VERSION = re.compile(r"(?!(?:champion|previous)$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # the two are pointers' names
 _LORA_KEY = re.compile(r"encoder\.layer\.(\d+)\.(.+)\.lora_(A|B)\.weight$")
 
 
@@ -78,6 +79,8 @@ class Registry:
         """List the versions of a task, oldest first; damaged manifests are left out."""
         found = []
         for path in sorted(self._task(task).glob(f"*/{MANIFEST}")):
+            if not _VERSION.fullmatch(path.parent.name):
+                continue  # glob finds the staging folders of killed runs too
             try:
                 found.append(read_manifest(path.parent))
             except RegistryError:
@@ -117,7 +120,9 @@ class Registry:
         Raises:
             RegistryError: If a file is missing, damaged, oversized, not finite, of wrong shape or for another base.
         """
-        return read_version(self.folder(task, version), base_sha256)
+        found = read_version(self.folder(task, version), base_sha256)
+        _check_name(found.manifest, task, version)
+        return found
 
     def add(self, task: str, version: str, staged: Path, base_sha256: str) -> Path:
         """Check a finished version and move it into place by rename.
@@ -134,18 +139,34 @@ class Registry:
         Raises:
             RegistryError: If the version is taken or does not pass the checks; then nothing changed.
         """
-        if not _VERSION.fullmatch(version):
-            raise RegistryError(f"{task}: {version!r} is no version name; letters, digits, '.', '_' and '-' are")
+        self.check_free(task, version)
         target = self._task(task) / version
-        if target.exists():
-            raise RegistryError(f"{task}: version {version!r} is there already; versions are never changed")
-        read_version(staged, base_sha256)
+        _check_name(read_version(staged, base_sha256).manifest, task, version)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(staged, target)
         return target
 
+    def check_free(self, task: str, version: str) -> None:
+        """Check that a new version may have this name.
+
+        Raises:
+            RegistryError: If it is no version name, or taken.
+        """
+        if not _VERSION.fullmatch(version):
+            raise RegistryError(
+                f"{task}: {version!r} is no version name; up to 64 letters, digits, '.', '_' and '-' are, "
+                "'champion' and 'previous' aside"
+            )
+        if (self._task(task) / version).exists():
+            raise RegistryError(f"{task}: version {version!r} is there already; versions are never changed")
+
     def staging(self, task: str, version: str) -> Path:
-        """Return an empty folder on the registry's file system to write a version into."""
+        """Return an empty folder on the registry's file system to write a version into.
+
+        Raises:
+            RegistryError: If the name is none or taken.
+        """
+        self.check_free(task, version)
         folder = self._task(task) / f".staging-{version}-{os.getpid()}"
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -185,6 +206,8 @@ class Registry:
         done = []
         for manifest_path in sorted(shipped.glob(f"*/*/{MANIFEST}")):
             task, version = manifest_path.parent.parent.name, manifest_path.parent.name
+            if not _VERSION.fullmatch(version):
+                continue
             if not (self._task(task) / version).exists():
                 staged = self.staging(task, version)
                 shutil.copytree(manifest_path.parent, staged, dirs_exist_ok=True)
@@ -221,11 +244,13 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+        if values["format"] != MANIFEST_FORMAT:
+            raise RegistryError(f"{path}: format {values['format']}, this Deskhand reads format {MANIFEST_FORMAT}")
         manifest = Manifest(**{**values, "labels": tuple(values["labels"])})
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        if not isinstance(manifest.files, dict) or not 0 < manifest.temperature < math.inf:
+            raise ValueError(f"temperature {manifest.temperature!r} or files of the wrong kind")
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         raise RegistryError(f"{path}: cannot be read as a manifest ({error}); train or copy the version again") from error
-    if manifest.format != MANIFEST_FORMAT:
-        raise RegistryError(f"{path}: format {manifest.format}, this Deskhand reads format {MANIFEST_FORMAT}")
     return manifest
 
 
@@ -253,27 +278,52 @@ def read_version(folder: Path, base_sha256: str) -> AdapterVersion:
     for name, tensor in (*weights.items(), *head.items()):
         if not bool(tensor.isfinite().all()):
             raise RegistryError(f"{folder}: tensor {name!r} holds NaN or infinity; train again")
+    _check_head(folder, manifest, head)
     return AdapterVersion(manifest, _factors(folder, weights), {name: tensor.float() for name, tensor in head.items()})
 
 
 def _factors(folder: Path, weights: Mapping[str, Tensor]) -> LoraWeights:
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    rank = int(config.get("r", 0))
-    if str(config.get("peft_type")) != "LORA" or rank < 1:
-        raise RegistryError(f"{folder / CONFIG}: peft_type {config.get('peft_type')!r} cannot be served; LORA can")
-    scale = float(config["lora_alpha"]) / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        kind, rank, alpha = str(config.get("peft_type")), int(config["r"]), float(config["lora_alpha"])
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise RegistryError(f"{folder / CONFIG}: cannot be read as peft's configuration ({error}); train again") from error
+    if kind != "LORA" or rank < 1 or config.get("alpha_pattern"):
+        raise RegistryError(f"{folder / CONFIG}: peft_type {kind!r} of rank {rank} cannot be served; LORA of one alpha can")
+    scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
     halves: dict[tuple[int, str], dict[str, Tensor]] = {}
     for name, tensor in weights.items():
         match = _LORA_KEY.search(name)
         if match is None or match[2] not in LINEARS:
-            raise RegistryError(f"{folder / WEIGHTS}: unexpected tensor {name!r}; only LoRA factors of the encoder's linears belong")
+            raise RegistryError(
+                f"{folder / WEIGHTS}: unexpected tensor {name!r}; only LoRA factors of the encoder's linears belong"
+            )
         halves.setdefault((int(match[1]), match[2]), {})[match[3]] = tensor.float()
     factors = {}
     for key, pair in halves.items():
-        if set(pair) != {"A", "B"} or pair["A"].shape[0] != rank or pair["B"].shape[1] != rank:
+        if set(pair) != {"A", "B"} or pair["A"].shape[:-1] != (rank,) or pair["B"].shape[1:] != (rank,):
             raise RegistryError(f"{folder / WEIGHTS}: layer {key[0]} {key[1]} has wrong shapes for rank {rank}")
         factors[key] = (pair["A"].T.contiguous(), (pair["B"].T * scale).contiguous())
     return LoraWeights(factors)
+
+
+def _check_name(manifest: Manifest, task: str, version: str) -> None:
+    if (manifest.task, manifest.version) != (task, version):
+        raise RegistryError(
+            f"{task}: the files of {version!r} are those of {manifest.task}/{manifest.version}; copy the right version again"
+        )
+
+
+def _check_head(folder: Path, manifest: Manifest, head: Mapping[str, Tensor]) -> None:
+    """Refuse a classifier's or tagger's head whose shapes do not fit the manifest's labels."""
+    if manifest.task not in ("intent", "sentiment", "slots"):
+        return
+    classes = len(manifest.labels)
+    shapes = {name: tuple(tensor.shape) for name, tensor in head.items()}
+    wide = shapes.get("wide.weight", (BUCKETS, classes))
+    deep = shapes.get("deep.weight", ())
+    if len(deep) != 2 or deep[0] != classes or shapes.get("deep.bias") != (classes,) or wide != (BUCKETS, classes):
+        raise RegistryError(f"{folder / HEAD}: wrong shapes {shapes} for {classes} labels; train again")
 
 
 def _replace_text(path: Path, text: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -167,9 +168,14 @@ def load(path: Path | None = None) -> Settings:
             values = tomllib.loads(file.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError([f"not valid TOML: {error}"], source=str(file)) from error
+        except OSError as error:
+            raise SettingsError([f"cannot be read ({error.strerror}); check its permissions"], source=str(file)) from error
     elif named is not None:
         raise SettingsError(["the file does not exist; `deskhand init` writes one"], source=str(file))
     faults = list(_unknown_variables(os.environ))
+    # pydantic-settings takes arguments with an underscore as orders to itself, not as settings.
+    faults += [f"{key}: unknown setting" for key in values if key.startswith("_")]
+    values = {key: value for key, value in values.items() if not key.startswith("_")}
     try:
         settings = Settings(**values)
     except ValidationError as error:
@@ -177,7 +183,10 @@ def load(path: Path | None = None) -> Settings:
     except Exception as error:  # pydantic-settings wraps undecodable variables in its own error
         if type(error).__name__ != "SettingsError":
             raise
-        faults.append(f"{error}; lists are written as JSON, for example '[\"en\", \"zh\"]'")
+        section = re.search(r'field "(\w+)"', str(error))
+        prefix = f"{ENV_PREFIX}{section[1]}".upper() if section else ENV_PREFIX
+        names = ", ".join(sorted(name for name in os.environ if name.startswith(prefix)))
+        faults.append(f'{names}: {error}; lists are written as JSON, for example \'["en", "zh"]\'')
     if faults:
         raise SettingsError(faults, source=str(file) if values else "environment")
     return settings

@@ -11,9 +11,11 @@ import hashlib
 import io
 import json
 import random
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -81,10 +83,12 @@ def read_tagged(path: Path) -> list[Tagged]:
         try:
             values = json.loads(spans) if isinstance(spans, str) else spans
             cleaned = tuple(sorted((int(start), int(end), str(slot)) for start, end, slot in values))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError) as error:
             raise TrainingError(f"{path}:{line}: 'spans' must be [[start, end, slot], ...], got {str(spans)[:80]}") from error
         if not isinstance(text, str) or any(not 0 <= start < end <= len(text) for start, end, _ in cleaned):
             raise TrainingError(f"{path}:{line}: a span lies outside its text of {len(str(text))} characters: {cleaned}")
+        if any(left[1] > right[0] for left, right in pairwise(cleaned)):
+            raise TrainingError(f"{path}:{line}: spans overlap, a character can belong to one slot only: {cleaned}")
         examples.append(Tagged(text, cleaned))
     if not examples:
         raise TrainingError(f"{path}: no examples; rows with 'text' and 'spans' are needed")
@@ -161,12 +165,12 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 if text.strip():
                     try:
                         row = json.loads(text)
-                    except ValueError as error:
+                    except (ValueError, RecursionError) as error:
                         raise TrainingError(f"{path}:{line}: not valid JSON ({error})") from error
                     if not isinstance(row, dict):
                         raise TrainingError(f"{path}:{line}: expected a JSON object, got {type(row).__name__}")
                     yield line, row
-        except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, csv.Error) as error:
+        except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error, csv.Error) as error:
             raise TrainingError(f"{path}: cannot be decoded as UTF-8 text ({error})") from error
 
 

@@ -1,0 +1,171 @@
+"""What the conversation adds to a message: follow-ups, corrections, bare order numbers, several questions at once.
+
+Pure functions over understandings; the forward pass happens before them. English and Chinese cue words are here because
+no adapter has learnt them yet; everything else is decided by the classifier's own confidence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from assistant.records import IntentGuess, Understanding
+from assistant.understand import SOCIAL
+
+_SLOT_TOKEN = re.compile(r"\[(?:ORDER|TRACKING|DATE|EMAIL|PHONE|NAME)_\d+\]")
+_FILLER = re.compile(
+    r"\b(?:it'?s|its|it is|here|here you go|is|the|my|order|number|no|nr|yes|sure|ok|okay|sorry|hi|hello|sir|please|thanks|"
+    r"and|for|that'?s)\b"
+    r"|订单号?|单号|是|好的?|的|我|这个|给你|给您|嗯|哦|号码|谢谢|您好|你好|在这",
+    re.I,
+)
+_FOLLOW_UP = re.compile(
+    r"^\W*(?:and|but|so|what if|what about|how about|how long|how much|when|where|which|does (?:it|that)|do i|can i|"
+    r"is (?:it|that|there)|will (?:it|that|they)|would (?:it|that)|even if|also if|or|why|then|ok|okay|even|still|same|"
+    r"really|for how|until when|and if)\b"
+    r"|^\W*(?:那|那么|如果|要是|多久|多少|什么时候|哪|可以|能|需要|要|还|但是|但|然后|会|也|是不是|怎么|万一|这个|它|为什么)",
+    re.I,
+)
+_CORRECTION = re.compile(
+    r"^\W*(?:no[,.! ]|nope|not that|sorry[,. ]|oops|wrong|actually|i meant?|correction|wait|the other|my mistake|typo)"
+    r"|the other (?:one|order)|wrong (?:order|number|one)|i me[ae]nt?\b"
+    r"|^\W*(?:不是|不对|错了|弄错|搞错|说错|发错|等等|等下|抱歉|是另)|另一个|另外那|写错|打错|应该是",
+    re.I,
+)
+_BREAK = re.compile(
+    r"(?<=[?!？！。.;；])\s*|\s+(?:and also|also,|and another thing|plus,|oh and|and by the way|btw|another question)\s+"
+    r"|[，,]?\s*(?:另外|还有|顺便|对了|还想问)[，, ]?"
+    r"|\s+and\s+(?=(?:how|what|when|where|can|do|does|is|are|why|which|could|will)\b)",
+    re.I,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A message in its context: the understanding to act on, further ones for further questions, and how it was read."""
+
+    main: Understanding
+    others: tuple[Understanding, ...] = ()
+    kind: str = "question"  # question, follow_up, correction, slot, social
+
+
+def parts(text: str, most: int = 3) -> tuple[str, ...]:
+    """Cut a message into the questions it may hold; empty if there is only one.
+
+    Args:
+        text: The message.
+        most: At most so many parts.
+
+    Returns:
+        Two or more parts of at least two words (four Han characters), or nothing.
+    """
+    if len(text) > 600:
+        return ()
+    pieces = [piece.strip(" ,，") for piece in _BREAK.split(text) if piece]
+    pieces = [piece for piece in pieces if _weight(piece) >= 2]
+    return tuple(pieces[:most]) if len(pieces) > 1 else ()
+
+
+def only_slots(text: str) -> bool:
+    """Say whether a message holds nothing but order numbers and filler words."""
+    if not _SLOT_TOKEN.search(text):
+        return False
+    rest = _FILLER.sub(" ", _SLOT_TOKEN.sub(" ", text))
+    return not re.search(r"\w", rest.replace("_", " "))
+
+
+def is_correction(text: str) -> bool:
+    """Say whether a message takes back what was said before."""
+    return bool(_CORRECTION.search(text))
+
+
+def is_short(text: str) -> bool:
+    """Say whether a message is too short to stand alone: up to 12 words or 20 Han characters."""
+    return _weight(text) <= 12
+
+
+def read_in_context(
+    text: str,
+    current: Understanding,
+    joined: Understanding | None,
+    pieces: Sequence[Understanding],
+    before: str | None,
+    *,
+    sure: float,
+) -> Reading:
+    """Decide what a message means in its conversation.
+
+    Args:
+        text: The redacted message.
+        current: The message by itself.
+        joined: The message behind the customer's earlier one, read as one text; ``None`` in a first turn.
+        pieces: Its parts, each by itself.
+        before: The intent the conversation was about, if any.
+        sure: Confidence from which an intent counts as clear.
+
+    Returns:
+        The reading.
+    """
+    top = current.intents[0] if current.intents else None
+    if before and only_slots(text):
+        return Reading(_with_intent(current, before), kind="slot")
+    clear = top is not None and top.confidence >= sure and current.out_of_scope < 0.5
+    if before and is_correction(text) and (_SLOT_TOKEN.search(text) or not clear):
+        return Reading(_with_intent(current, before), kind="correction")
+    several = _several(pieces, sure)
+    if len(several) > 1:
+        return Reading(several[0], several[1:])
+    if top is not None and top.name in SOCIAL and clear:
+        # "Thanks! And the label?": a clear question beside the courtesy wins.
+        return Reading(several[0]) if several else Reading(current, kind="social")
+    if before and joined is not None and joined.intents and is_short(text):
+        cue = bool(_FOLLOW_UP.search(text))
+        same = top is not None and top.name == before
+        if same:
+            return Reading(_blend(current, joined, before), kind="follow_up")
+        if cue and (top is None or top.confidence < 0.85) and joined.intents[0].name == before:
+            return Reading(_blend(current, joined, before), kind="follow_up")
+        if not clear and joined.intents[0].confidence > (top.confidence if top else 0.0):
+            return Reading(_blend(current, joined, before), kind="follow_up")
+    return Reading(current)
+
+
+def _several(pieces: Sequence[Understanding], sure: float) -> tuple[Understanding, ...]:
+    kept: list[Understanding] = []
+    for piece in pieces:
+        if not piece.intents or piece.out_of_scope >= 0.5:
+            continue
+        top = piece.intents[0]
+        if top.name in SOCIAL or top.confidence < max(sure, 0.6) or any(top.name == k.intents[0].name for k in kept):
+            continue
+        kept.append(piece)
+    return tuple(kept)
+
+
+def _with_intent(current: Understanding, name: str) -> Understanding:
+    others = tuple(guess for guess in current.intents if guess.name != name)
+    return replace(current, intents=(IntentGuess(name, 0.99), *others), out_of_scope=0.0)
+
+
+def _blend(current: Understanding, joined: Understanding, before: str) -> Understanding:
+    """Average both readings; what the conversation was about gets the benefit of the doubt."""
+    chances: dict[str, float] = {}
+    for reading in (current, joined):
+        for guess in reading.intents:
+            chances[guess.name] = chances.get(guess.name, 0.0) + guess.confidence / 2
+    if before in chances:
+        chances[before] = 1 - (1 - chances[before]) * 0.5
+    total = sum(chances.values()) or 1.0
+    guesses = sorted((IntentGuess(n, c / max(total, 1.0)) for n, c in chances.items()), key=lambda g: -g.confidence)
+    return replace(
+        current,
+        intents=tuple(guesses[:8]),
+        out_of_scope=min(current.out_of_scope, joined.out_of_scope),
+        slots={**joined.slots, **current.slots},
+    )
+
+
+def _weight(text: str) -> float:
+    han = len(re.findall(r"[\u3400-\u9fff]", text))
+    return len(re.findall(r"[A-Za-z0-9']+", text)) + han * 0.6

@@ -1,0 +1,148 @@
+"""Messages -> intent with calibrated confidence, sentiment, slots and language, in one forward pass.
+
+Runs base and adapters as one batch and applies the heads. Knows one text at a time: what the conversation adds is in
+``context.py``; what to answer is decided later.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from assistant.encoder import EncodedBlock, Encoder
+from assistant.heads import class_logits, spans_from_tags
+from assistant.language import detect
+from assistant.products import Products
+from assistant.records import IntentGuess, Sentiment, SentimentLabel, Understanding
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from assistant.registry import AdapterVersion
+
+OUT_OF_SCOPE = "oos"
+SOCIAL = frozenset({"greeting", "thanks", "goodbye"})
+_READ_CHARS = 1500  # the model reads the beginning; a customer's question is not on page two
+_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
+
+
+class Understander:
+    """The encoder with the adapters that serve now; safe to share between threads."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        adapters: Mapping[str, AdapterVersion],
+        *,
+        languages: Sequence[str],
+        products: Products | None = None,
+    ) -> None:
+        """Load the adapters into the encoder's bank.
+
+        Args:
+            encoder: The frozen base.
+            adapters: By task: ``intent``, ``sentiment``, ``slots``; any may be missing.
+            languages: The company's languages.
+            products: Names of the company's products, for the ``product`` slot.
+        """
+        self.encoder = encoder
+        self._adapters = dict(adapters)
+        self._languages = tuple(languages)
+        self._products = products
+        encoder.set_adapters({task: version.lora for task, version in self._adapters.items()})
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Return the version that serves each task."""
+        return {task: version.manifest.version for task, version in self._adapters.items()}
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """Return the thresholds chosen on validation when the intent adapter was trained; empty without one."""
+        intent = self._adapters.get("intent")
+        return dict(intent.manifest.thresholds) if intent else {}
+
+    def read(self, texts: Sequence[str], before: str | None = None) -> list[Understanding]:
+        """Understand texts in one forward pass.
+
+        Args:
+            texts: Redacted messages, or parts of one.
+            before: The conversation's language so far.
+
+        Returns:
+            One understanding per text.
+        """
+        clean = [visible(text)[:_READ_CHARS] or " " for text in texts]
+        block = self.encoder.encode_for_tasks(clean)
+        vectors = self.encoder.pool(block.hidden["base"], block.mask).numpy().astype(np.float32)
+        intents = self._classes("intent", block, clean)
+        feelings = self._classes("sentiment", block, clean)
+        slots = self._slots(block, clean)
+        found = []
+        for row, text in enumerate(clean):
+            chances = intents[row] if intents else {}
+            guesses = sorted(
+                (IntentGuess(name, chance) for name, chance in chances.items() if name != OUT_OF_SCOPE),
+                key=lambda guess: -guess.confidence,
+            )
+            found.append(
+                Understanding(
+                    language=detect(text, before, self._languages),
+                    intents=tuple(guesses[:8]),
+                    out_of_scope=chances.get(OUT_OF_SCOPE, 0.0),
+                    sentiment=_sentiment(feelings[row]) if feelings else None,
+                    slots=slots[row],
+                    vector=vectors[row],
+                    versions=self.versions,
+                )
+            )
+        return found
+
+    def _classes(self, task: str, block: EncodedBlock, texts: Sequence[str]) -> list[dict[str, float]]:
+        import torch
+
+        version = self._adapters.get(task)
+        if version is None:
+            return []
+        pooled: Tensor = self.encoder.pool(block.hidden[task], block.mask)
+        with torch.inference_mode():
+            logits = class_logits(version.head, pooled, texts) / version.manifest.temperature
+        rows = torch.softmax(logits, dim=1).tolist()
+        return [dict(zip(version.manifest.labels, row, strict=True)) for row in rows]
+
+    def _slots(self, block: EncodedBlock, texts: Sequence[str]) -> list[dict[str, str]]:
+        found: list[dict[str, str]] = [{} for _ in texts]
+        version = self._adapters.get("slots")
+        if version is not None:
+            head, labels = version.head, version.manifest.labels
+            scores = block.hidden["slots"] @ head["deep.weight"].T + head["deep.bias"]
+            for row, tags in enumerate(scores.argmax(-1).tolist()):
+                offsets = block.offsets[row]
+                names = [labels[tag] for tag in tags[: len(offsets)]]
+                for start, end, slot in spans_from_tags(names, offsets, texts[row]):
+                    found[row].setdefault(slot, texts[row][start:end])
+        for row, text in enumerate(texts):
+            self._name_product(found[row], text)
+        return found
+
+    def _name_product(self, slots: dict[str, str], text: str) -> None:
+        if self._products is None:
+            return
+        mention = slots.pop("product", None)
+        product = self._products.find(text) or (self._products.named(mention) if mention else None)
+        if product:
+            slots["product"] = product
+
+
+def visible(text: str) -> str:
+    """Return the text without zero-width and direction characters, spaces folded, for models to read."""
+    return " ".join(_INVISIBLE.sub("", text).split())
+
+
+def _sentiment(chances: Mapping[str, float]) -> Sentiment:
+    label: SentimentLabel = max(("negative", "neutral", "positive"), key=lambda name: chances.get(name, 0.0))  # type: ignore[assignment]
+    score = chances.get("positive", 0.0) - chances.get("negative", 0.0)
+    return Sentiment(label, chances.get(label, 0.0), score)
