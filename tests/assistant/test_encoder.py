@@ -1,0 +1,342 @@
+"""Texts become the vectors sentence-transformers would give, whatever the batch; unusable models are refused with the mend."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from assistant.bert import LoraWeights
+from assistant.encoder import Encoder, MicroBatcher, resolve
+from assistant.errors import EncoderError
+
+TEXTS = [
+    "Where is my parcel?",
+    "",
+    "🤖🔥🔥",
+    "Vac 5 连不上",
+    "The hoover is broken. " * 80,
+    "refund",
+    "ok thx",
+    "Ich möchte meine Bestellung stornieren",
+]
+DEADLINE_S = 30.0
+
+
+def together(first: Any, second: Any) -> float:
+    return float((first * second).sum(-1).min())
+
+
+def test_vectors_are_those_of_sentence_transformers(encoder: Encoder) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    wanted = SentenceTransformer(str(encoder.folder), device="cpu", local_files_only=True).encode(TEXTS, show_progress_bar=False)
+    found = encoder.encode(TEXTS)
+    assert found.dtype == np.float32 and found.shape == (len(TEXTS), encoder.dim)
+    assert np.abs(found - wanted).max() < 1e-3
+    assert together(found, wanted) > 0.9999
+
+
+def test_order_and_batch_size_do_not_count(encoder: Encoder) -> None:
+    order = list(range(len(TEXTS)))
+    random.Random(3).shuffle(order)
+    many = encoder.encode(TEXTS)
+    shuffled = encoder.encode([TEXTS[row] for row in order])
+    np.testing.assert_allclose(shuffled, many[order], atol=1e-5)
+    np.testing.assert_allclose(np.concatenate([encoder.encode([text]) for text in TEXTS]), many, atol=1e-5)
+
+
+def test_progress_adds_up_over_several_batches(encoder: Encoder) -> None:
+    done: list[int] = []
+    found = encoder.encode(["short"] * 100 + ["word " * 40] * 30, done.append)
+    assert sum(done) == 130 and len(done) > 1
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", " ", "x" * 100_000, "word " * 20_000, "👩‍👩‍👧‍👦" * 50, "a\x00b", "half \ud83d pair", "\u202e\u200b", "한국어 日本語"],
+)
+def test_hostile_text_gives_a_unit_vector(encoder: Encoder, text: str) -> None:
+    found = encoder.encode([text])
+    assert abs(float(np.linalg.norm(found)) - 1.0) < 1e-5
+    block = encoder.encode_for_tasks([text])
+    assert len(block.offsets[0]) <= encoder.max_tokens
+
+
+def test_no_texts_give_no_vectors(encoder: Encoder) -> None:
+    assert encoder.encode([]).shape == (0, encoder.dim)
+
+
+def test_offsets_point_into_the_text_beside_half_a_surrogate_pair(encoder: Encoder) -> None:
+    text = "\ud83d my hoover"
+    (start, end) = encoder.encode_for_tasks([text]).offsets[0][-2]
+    assert text[end - 2 : end] == "er" and start < end
+
+
+def test_the_base_block_is_what_encode_gives(encoder: Encoder) -> None:
+    block = encoder.encode_for_tasks(TEXTS[:4])
+    found = encoder.pool(block.hidden["base"], block.mask).numpy()
+    np.testing.assert_allclose(found, encoder.encode(TEXTS[:4]), atol=1e-5)
+
+
+def test_lower_states_keep_the_closing_token_of_a_text_that_is_cut(encoder: Encoder) -> None:
+    (states, offsets), (short, _) = encoder.lower_states(["word " * 50, "hi"], layers=2, max_tokens=10)
+    assert states.shape == (10, encoder.dim) and len(offsets) == 10
+    assert offsets[-1] == (0, 0)
+    assert short.shape == (3, encoder.dim)
+
+
+# --- models that cannot serve -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(encoder: Encoder, tmp_path: Path) -> Path:
+    """A copy of the real model, by links, whose files a test may replace."""
+    for name in ("model.safetensors", "tokenizer.json", "sentence_bert_config.json", "config.json"):
+        (tmp_path / name).symlink_to(encoder.folder / name)
+    return tmp_path
+
+
+def rewrite(file: Path, content: bytes | dict[str, Any]) -> None:
+    file.unlink(missing_ok=True)
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(json.dumps(content).encode() if isinstance(content, dict) else content)
+
+
+def changed_config(encoder: Encoder, **changes: Any) -> dict[str, Any]:
+    config = json.loads((encoder.folder / "config.json").read_text())
+    return {key: value for key, value in {**config, **changes}.items() if value is not None}
+
+
+def test_another_architecture_is_refused_with_models_that_work(encoder: Encoder, folder: Path) -> None:
+    rewrite(folder / "config.json", changed_config(encoder, model_type="distilbert"))
+    with pytest.raises(EncoderError, match=r"'distilbert'.*all-MiniLM-L6-v2"):
+        Encoder(folder, threads=1)
+
+
+@pytest.mark.parametrize("changes", [{"hidden_size": None}, {"num_hidden_layers": "six"}])
+def test_a_config_that_lacks_or_misstates_a_figure_is_named(encoder: Encoder, folder: Path, changes: dict[str, Any]) -> None:
+    rewrite(folder / "config.json", changed_config(encoder, **changes))
+    with pytest.raises(EncoderError, match=r"config\.json.*copy the model again"):
+        Encoder(folder, threads=1)
+
+
+def test_another_activation_is_refused_instead_of_computed_wrongly(encoder: Encoder, folder: Path) -> None:
+    rewrite(folder / "config.json", changed_config(encoder, hidden_act="relu"))
+    with pytest.raises(EncoderError, match="hidden_act 'relu'"):
+        Encoder(folder, threads=1)
+
+
+def test_more_layers_than_weights_are_refused(encoder: Encoder, folder: Path) -> None:
+    rewrite(folder / "config.json", changed_config(encoder, num_hidden_layers=7))
+    with pytest.raises(EncoderError, match=r"layer\.6"):
+        Encoder(folder, threads=1)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(EncoderError, match=name):
+        Encoder(folder, threads=1)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json", "config.json"])
+@pytest.mark.parametrize("content", [b"", b"[1]", b"\xff\xfe junk", b"\xff" * 64])
+def test_a_damaged_file_is_named(folder: Path, name: str, content: bytes) -> None:
+    rewrite(folder / name, content)
+    with pytest.raises(EncoderError, match=rf"{name}.*copy the model again"):
+        Encoder(folder, threads=1)
+
+
+@pytest.mark.parametrize("values", [{"pooling_mode": "max"}, {"pooling_mode_mean_tokens": True, "pooling_mode_max_tokens": True}])
+def test_a_pooling_that_is_not_served_is_refused(folder: Path, values: dict[str, Any]) -> None:
+    rewrite(folder / "1_Pooling" / "config.json", values)
+    with pytest.raises(EncoderError, match="pooling"):
+        Encoder(folder, threads=1)
+
+
+@pytest.mark.parametrize(
+    "pooling", [{"pooling_mode": "cls"}, {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}]
+)
+def test_roberta_positions_and_both_forms_of_cls_pooling(encoder: Encoder, tmp_path: Path, pooling: dict[str, Any]) -> None:
+    from transformers import RobertaConfig, RobertaModel
+
+    torch.manual_seed(0)
+    config = RobertaConfig(
+        vocab_size=30522, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
+        max_position_embeddings=34, type_vocab_size=1, pad_token_id=1,
+    )  # fmt: skip
+    model = RobertaModel(config).eval()
+    model.save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").symlink_to(encoder.folder / "tokenizer.json")
+    rewrite(tmp_path / "1_Pooling" / "config.json", pooling)
+    small = Encoder(tmp_path, dtype="float32", threads=1)
+    assert small.max_tokens == 32
+    texts = ["where is my order", "word " * 60, "hi"]
+    for text, vector in zip(texts, small.encode(texts), strict=True):
+        ids = torch.tensor([small._tokens([text])[0].ids])
+        with torch.inference_mode():
+            wanted = torch.nn.functional.normalize(model(input_ids=ids).last_hidden_state[:, 0], dim=1)[0].numpy()
+        np.testing.assert_allclose(vector, wanted, atol=1e-4)
+
+
+def test_a_flipped_byte_in_the_packaged_weights_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rewrite(tmp_path / "model" / "model.safetensors", b"not the weights")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
+    with pytest.raises(EncoderError, match=r"SHA-256.*reinstall"):
+        resolve("all-MiniLM-L6-v2")
+
+
+def test_a_directory_without_a_model_is_refused_without_asking_the_network(tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match=r"no config\.json"):
+        resolve(str(tmp_path))
+
+
+# --- adapters under threads -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bare(encoder: Encoder) -> Iterator[Encoder]:
+    """The shared encoder, given back without adapters."""
+    yield encoder
+    encoder.set_adapters({})
+
+
+def lora(seed: int) -> LoraWeights:
+    generator = torch.Generator().manual_seed(seed)
+    pair = (torch.randn(384, 4, generator=generator) * 0.1, torch.randn(4, 384, generator=generator) * 0.1)
+    return LoraWeights({(5, "attention.self.value"): pair})
+
+
+def test_a_call_never_mixes_adapters_that_are_being_replaced(bare: Encoder) -> None:
+    first, second = lora(1), lora(2)
+    banks = [{"x": first}, {"y": first, "x": second}]
+    wanted = []
+    for bank in banks:
+        bare.set_adapters(bank)
+        wanted.append(bare.encode_for_tasks(["hello there"]).hidden)
+    barrier, stop, faults = threading.Barrier(4), threading.Event(), []
+
+    def replace() -> None:
+        barrier.wait(DEADLINE_S)
+        while not stop.is_set():
+            for bank in banks:
+                bare.set_adapters(bank)
+
+    def read() -> None:
+        barrier.wait(DEADLINE_S)
+        try:
+            for _ in range(25):
+                found = bare.encode_for_tasks(["hello there"]).hidden
+                right = wanted[len(found) - 2]
+                if set(found) != set(right) or any(not torch.allclose(found[name], right[name], atol=1e-4) for name in right):
+                    faults.append(set(found))
+        except Exception as error:
+            faults.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    writers = [threading.Thread(target=replace) for _ in range(2)]
+    for thread in (*readers, *writers):
+        thread.start()
+    for thread in readers:
+        thread.join(DEADLINE_S)
+    stop.set()
+    for thread in writers:
+        thread.join(DEADLINE_S)
+    assert not faults
+
+
+# --- the batcher ------------------------------------------------------------------------------------------------------
+
+
+class Gate:
+    """A ``run`` whose first call waits until all other callers queue up; from then on it may fail once."""
+
+    def __init__(self, callers: int, fails: bool = False) -> None:
+        self.callers = callers
+        self.fails = fails
+        self.batches: list[list[int]] = []
+        self.batcher = MicroBatcher(self.run, max_batch=4)
+        self.busy = threading.Lock()
+
+    def run(self, items: list[int]) -> list[int]:
+        assert self.busy.acquire(blocking=False), "run was called by two threads at a time"
+        self.batches.append(items)
+        ends = time.monotonic() + DEADLINE_S
+        while len(self.batches) == 1 and len(self.batcher._waiting) + len(items) < self.callers and time.monotonic() < ends:
+            pass
+        self.busy.release()
+        if self.fails and len(self.batches) == 2:
+            raise ValueError("bad batch")
+        return [item * 2 for item in items]
+
+
+def call_all(batcher: MicroBatcher, items: list[Any]) -> dict[int, Any]:
+    """Call from one thread per item; return results or errors by row."""
+    found: dict[int, Any] = {}
+    barrier = threading.Barrier(len(items))
+
+    def call(row: int) -> None:
+        barrier.wait(DEADLINE_S)
+        try:
+            found[row] = batcher(items[row])
+        except Exception as error:
+            found[row] = error
+
+    threads = [threading.Thread(target=call, args=(row,), daemon=True) for row in range(len(items))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE_S)
+    assert not any(thread.is_alive() for thread in threads), "a caller waits for ever"
+    return found
+
+
+def test_every_caller_gets_its_own_result_and_waiting_calls_share_batches() -> None:
+    gate = Gate(callers=10)
+    assert call_all(gate.batcher, list(range(10))) == {row: row * 2 for row in range(10)}
+    assert sum(map(len, gate.batches)) == 10 and len(gate.batches) <= 4 and max(map(len, gate.batches)) == 4
+
+
+def test_an_error_reaches_every_caller_of_its_batch_and_the_next_calls_work() -> None:
+    gate = Gate(callers=12, fails=True)
+    found = call_all(gate.batcher, list(range(12)))
+    failed = {row for row, value in found.items() if isinstance(value, ValueError)}
+    assert failed == set(gate.batches[1]) and len(failed) == 4
+    assert {row: value for row, value in found.items() if row not in failed} == {r: r * 2 for r in range(12) if r not in failed}
+    assert gate.batcher(21) == 42
+
+
+def test_a_run_that_loses_results_fails_loudly_instead_of_hanging() -> None:
+    batcher = MicroBatcher(lambda items: [])
+    found = call_all(batcher, [1, 2, 3])
+    assert all(isinstance(value, RuntimeError) for value in found.values()) and len(found) == 3
+
+
+def test_many_calls_from_many_threads_all_come_back() -> None:
+    batcher = MicroBatcher(lambda items: [item + 1 for item in items], max_batch=3)
+    found: list[int] = []
+    barrier = threading.Barrier(8)
+
+    def work(start: int) -> None:
+        barrier.wait(DEADLINE_S)
+        for item in range(start, start + 200):
+            assert batcher(item) == item + 1
+        found.append(start)
+
+    threads = [threading.Thread(target=work, args=(at * 1000,), daemon=True) for at in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE_S)
+    assert len(found) == 8

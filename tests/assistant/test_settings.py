@@ -1,0 +1,115 @@
+"""Settings: environment over file over default, and every fault named at once with its mend."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from assistant.errors import SettingsError
+from assistant.settings import home, load
+
+
+@pytest.fixture(autouse=True)
+def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty working directory and no variables of ours."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.upper().startswith("DESKHAND_"):
+            monkeypatch.delenv(name)
+
+
+def write(text: str, name: str = "deskhand.toml") -> Path:
+    file = Path(name)
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_defaults_serve_this_machine_only() -> None:
+    settings = load()
+    assert settings.serve.host == "127.0.0.1" and settings.company.languages == ("en",)
+    assert settings.encoder.model == "all-MiniLM-L6-v2"
+
+
+def test_environment_beats_file_beats_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    write('[serve]\nport = 9000\nhost = "0.0.0.0"\n[company]\nname = "Fernwood"\n')
+    monkeypatch.setenv("DESKHAND_SERVE__PORT", "8080")
+    monkeypatch.setenv("DESKHAND_COMPANY__LANGUAGES", '["en", "zh"]')
+    settings = load()
+    assert settings.serve.port == 8080 and settings.serve.host == "0.0.0.0"
+    assert settings.company.name == "Fernwood" and settings.company.languages == ("en", "zh")
+    assert settings.retrieve.k == 8
+
+
+def test_every_fault_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    write('[serve]\nport = 99999\nhots = "x"\n[encoder]\ndtype = "float16"\n[answr]\nk = 1\n')
+    monkeypatch.setenv("DESKHAND_RETRIEVE__K", "0")
+    monkeypatch.setenv("DESKHAND_SERVE__PROT", "1")
+    with pytest.raises(SettingsError) as caught:
+        load()
+    faults = "\n".join(caught.value.faults)
+    assert len(caught.value.faults) == 6
+    assert "deskhand.toml: 6 setting(s)" in str(caught.value)
+    assert "serve.port = 99999" in faults and "retrieve.k" in faults and "encoder.dtype" in faults
+    assert "serve.hots: unknown setting; did you mean 'serve.host'?" in faults
+    assert "answr: unknown setting; did you mean 'answer'?" in faults
+    assert "DESKHAND_SERVE__PROT: unknown variable; did you mean 'serve.port'?" in faults
+
+
+def test_an_unknown_variable_is_named_even_without_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DESKHAND_ANSWER__MIN_CONFIDENC", "0.9")
+    with pytest.raises(SettingsError, match=r"environment: 1 .*\n.*DESKHAND_ANSWER__MIN_CONFIDENC.*answer\.min_confidence"):
+        load()
+
+
+def test_a_list_that_is_no_json_names_the_variable_and_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DESKHAND_COMPANY__LANGUAGES", "en")
+    with pytest.raises(SettingsError, match=r'DESKHAND_COMPANY__LANGUAGES.*lists are written as JSON.*\["en", "zh"\]'):
+        load()
+
+
+@pytest.mark.parametrize("text", ["[serve\nport = 1", "port\nhost = 1", "a = 1\na = 2\nb = 3"])
+def test_bad_toml_is_named_with_its_line(text: str) -> None:
+    write(text)
+    with pytest.raises(SettingsError, match=r"deskhand\.toml.*\n.*not valid TOML.*line"):
+        load()
+
+
+def test_a_file_that_is_no_text_is_named() -> None:
+    Path("deskhand.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match="not valid TOML"):
+        load()
+
+
+def test_orders_to_the_settings_library_are_no_settings() -> None:
+    write('_env_file = "secrets"\n_cli_parse_args = true\n')
+    with pytest.raises(SettingsError) as caught:
+        load()
+    assert caught.value.faults == ("_env_file: unknown setting", "_cli_parse_args: unknown setting")
+
+
+def test_a_named_file_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match=r"other\.toml.*\n.*does not exist"):
+        load(Path("other.toml"))
+    monkeypatch.setenv("DESKHAND_CONFIG", "third.toml")
+    with pytest.raises(SettingsError, match=r"third\.toml"):
+        load()
+
+
+def test_the_config_variable_names_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    write("[serve]\nport = 1\n")
+    monkeypatch.setenv("DESKHAND_CONFIG", str(write("[serve]\nport = 2\n", "other.toml")))
+    assert load().serve.port == 2
+
+
+def test_settings_do_not_change_while_serving() -> None:
+    with pytest.raises(ValidationError):
+        load().serve.port = 1
+
+
+def test_home_is_the_variable_or_a_folder_here(tmp_path: Path) -> None:
+    assert home({"DESKHAND_HOME": str(tmp_path / "h")}) == tmp_path / "h"
+    assert home({}) == Path(".deskhand").resolve()
+    assert home({"DESKHAND_HOME": ""}) == Path(".deskhand").resolve()

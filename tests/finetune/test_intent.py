@@ -1,0 +1,169 @@
+"""A small classifier learns, repeats with its seed, and serves the chances it was trained to give."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from assistant.encoder import Encoder
+from assistant.errors import TrainingError
+from assistant.registry import Registry, read_version
+from finetune import intent
+from finetune.examples import Labelled
+from finetune.intent import Trained, predict_classes, train_classifier
+from finetune.lora import LoraSettings
+from finetune.sentiment import train_sentiment
+
+SETTINGS = LoraSettings(rank=4, alpha=8, layers_from=4, epochs=3, batch_size=6, warmup=0.1)
+THINGS = (
+    "the hoover",
+    "my doorbell",
+    "a lamp",
+    "order two",
+    "the kettle",
+    "this phone",
+    "my fan",
+    "it",
+    "the radio",
+    "our tv",
+    "that",
+    "the box",
+)
+SAYINGS = {
+    "refund": "I want my money back for {}",
+    "status": "when will {} arrive, where is it now",
+    "broken": "{} does not work any more",
+}
+EXAMPLES = [Labelled(saying.format(thing), label) for label, saying in SAYINGS.items() for thing in THINGS]
+TRAINING = [row for at, row in enumerate(EXAMPLES) if at % 4]
+VALIDATION = EXAMPLES[::4]
+WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+def run(encoder: Encoder, folder: Path, training: list[Labelled] = TRAINING, validation: list[Labelled] = VALIDATION) -> Trained:
+    folder.mkdir()
+    return train_classifier(
+        "intent", training, validation, encoder, folder, version=folder.name, created_at=WHEN, code_version="0.1.0",
+        sources=["a.jsonl"], settings=SETTINGS,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def logits_seen() -> list[np.ndarray]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def trained(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory, logits_seen: list[np.ndarray]) -> Iterator[Trained]:
+    """One training; ``logits_seen`` gets the final validation logits of the training path."""
+    fit = intent.fit_temperature
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intent, "fit_temperature", lambda logits, truth: logits_seen.append(logits.copy()) or fit(logits, truth))
+        patch.setattr("finetune.lora.has_matrix_tiles", lambda: False)  # bfloat16 would blur the comparison
+        yield run(encoder, tmp_path_factory.mktemp("intent") / "v1")
+
+
+@pytest.fixture
+def serving(encoder: Encoder) -> Iterator[Encoder]:
+    yield encoder
+    encoder.set_adapters({})
+
+
+def test_it_learns(trained: Trained, serving: Encoder) -> None:
+    version = read_version(trained.folder, serving.sha256)
+    serving.set_adapters({"intent": version.lora})
+    texts = [
+        "please give me my money back",
+        "where is my parcel now",
+        "the mixer does not work",
+        *(row.text for row in VALIDATION),
+    ]
+    wanted = ["refund", "status", "broken", *(row.label for row in VALIDATION)]
+    chances = predict_classes(serving, "intent", dict(version.head), version.manifest.temperature, texts)
+    assert [version.manifest.labels[row] for row in chances.argmax(1)] == wanted
+    assert trained.history[-1].loss < trained.history[0].loss
+
+
+def test_serving_gives_the_chances_of_the_training_path(
+    trained: Trained, serving: Encoder, logits_seen: list[np.ndarray]
+) -> None:
+    version = read_version(trained.folder, serving.sha256)
+    serving.set_adapters({"other": version.lora, "intent": version.lora})
+    texts = [row.text for row in VALIDATION]
+    served = predict_classes(serving, "intent", dict(version.head), version.manifest.temperature, texts, batch=4)
+    wanted = intent.softmax(logits_seen[0] / version.manifest.temperature)
+    np.testing.assert_allclose(served, wanted, atol=1e-3)
+
+
+def test_the_same_seed_gives_the_same_adapter(
+    trained: Trained, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetune.lora.has_matrix_tiles", lambda: False)
+    torch.manual_seed(99)  # what ran before must not count
+    again = read_version(run(encoder, tmp_path / "v2").folder, encoder.sha256)
+    first = read_version(trained.folder, encoder.sha256)
+    for name, tensor in first.head.items():
+        torch.testing.assert_close(again.head[name], tensor, atol=1e-5, rtol=1e-5)
+    assert again.manifest.training_set == first.manifest.training_set
+
+
+def test_the_manifest_tells_everything_but_where_it_was_made(trained: Trained, encoder: Encoder) -> None:
+    made = trained.manifest
+    assert (made.task, made.version, made.base_name, made.base_sha256) == ("intent", "v1", encoder.name, encoder.sha256)
+    assert made.labels == ("broken", "refund", "status")
+    assert made.training_set["examples"] == len(TRAINING) and made.training_set["sources"] == ["a.jsonl"]
+    assert len(made.training_set["sha256"]) == 64
+    assert made.method["rank"] == 4 and made.method["layers_from"] == 4 and made.seed == SETTINGS.seed
+    assert made.created_at == "2026-01-02T00:00:00+00:00" and made.code_version == "0.1.0"
+    assert {"validation_accuracy", "validation_macro_f1", "validation_ece"} <= set(made.scores)
+    assert 0.3 <= made.thresholds["min_confidence"] <= 0.8 and 0.25 <= made.temperature <= 4
+    assert sorted(path.name for path in trained.folder.iterdir()) == sorted([*made.files, "manifest.json"])
+    for name in ("manifest.json", "adapter_config.json"):
+        text = (trained.folder / name).read_text(encoding="utf-8")
+        assert str(trained.folder.parent) not in text and str(encoder.folder) not in text and '"/' not in text
+        json.loads(text)
+
+
+def test_an_out_of_scope_class_gets_its_own_threshold(encoder: Encoder, tmp_path: Path) -> None:
+    outside = [Labelled(f"what is the weather in {place}", "oos") for place in ("Rome", "Oslo", "Bonn", "Lima")]
+    made = run(encoder, tmp_path / "v1", TRAINING + outside[1:], [*VALIDATION, outside[0]]).manifest
+    assert 0.05 <= made.thresholds["max_out_of_scope"] <= 0.9
+    assert "validation_oos_auroc" in made.scores
+
+
+@pytest.mark.parametrize(
+    ("training", "validation", "message"),
+    [
+        (TRAINING[:4], VALIDATION, "only one label"),
+        ([], VALIDATION, "only one label"),
+        ([*TRAINING, Labelled("x", "rare")], VALIDATION, r"rare \(1\)"),
+        (TRAINING, [], "validation holds none"),
+        (TRAINING, [Labelled("x", "unknown")], "validation holds none"),
+    ],
+)
+def test_examples_that_do_not_allow_training_are_refused(
+    encoder: Encoder, tmp_path: Path, training: list[Labelled], validation: list[Labelled], message: str
+) -> None:
+    with pytest.raises(TrainingError, match=message):
+        run(encoder, tmp_path / "v1", training, validation)
+    assert not list((tmp_path / "v1").iterdir())
+
+
+def test_sentiment_keeps_the_order_of_its_three_classes_and_refuses_others(encoder: Encoder, tmp_path: Path) -> None:
+    rows = [Labelled(f"{word} {at}", label) for label, word in (("positive", "great"), ("negative", "awful")) for at in range(6)]
+    where, rest = tmp_path / "v1", {"version": "v1", "created_at": WHEN, "code_version": "0", "sources": [], "settings": SETTINGS}
+    where.mkdir()
+    with pytest.raises(TrainingError, match="angry"):
+        train_sentiment([*rows, Labelled("a", "angry"), Labelled("b", "angry")], rows, encoder, where, **rest)  # type: ignore[arg-type]
+    made = train_sentiment(rows, rows, encoder, where, **rest)  # type: ignore[arg-type]
+    assert made.manifest.labels == ("negative", "neutral", "positive")
+    staged = Registry(tmp_path / "adapters").staging("sentiment", "v1")
+    staged.rmdir()
+    where.rename(staged)
+    Registry(tmp_path / "adapters").add("sentiment", "v1", staged, encoder.sha256)

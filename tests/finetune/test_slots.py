@@ -1,0 +1,99 @@
+"""Spans survive the way through IOB2 tags and back, and a small tagger learns a product's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from assistant.encoder import Encoder
+from assistant.errors import TrainingError
+from assistant.heads import spans_from_tags
+from assistant.registry import read_version
+from finetune.examples import Tagged
+from finetune.lora import LoraSettings
+from finetune.slots import Trained, predict_slots, tags_of, train_slots
+
+SETTINGS = LoraSettings(rank=4, layers_from=4, epochs=4, batch_size=4, head_learning_rate=2e-2)
+NAMES = ("hoover", "doorbell", "lamp", "kettle", "radio", "toaster")
+SAYINGS = ("my {} is broken", "where is the {} now", "the {} works well", "please help me", "I bought a {} from you")
+
+
+def tagged(saying: str, name: str) -> Tagged:
+    start = saying.find("{}")
+    return Tagged(saying.format(name), ((start, start + len(name), "product"),) if start >= 0 else ())
+
+
+EXAMPLES = [tagged(saying, name) for saying in SAYINGS for name in NAMES]
+
+
+@st.composite
+def marked_words(draw: st.DrawFn) -> tuple[str, list[tuple[int, int]], list[tuple[int, int, str]]]:
+    """A text of words, their offsets between two special tokens, and spans of whole words with a word between."""
+    words = draw(st.lists(st.text("abc5", min_size=1, max_size=4), min_size=1, max_size=12))
+    offsets, at = [], 0
+    for word in words:
+        offsets.append((at, at + len(word)))
+        at += len(word) + 1
+    spans, first = [], 0
+    while first < len(words):
+        size = draw(st.integers(0, 3))
+        if size and first + size <= len(words):
+            spans.append((offsets[first][0], offsets[first + size - 1][1], draw(st.sampled_from(["product", "date-of"]))))
+        first += max(size, 1) + draw(st.integers(0, 1))
+    return " ".join(words), [(0, 0), *offsets, (0, 0)], spans
+
+
+@settings(max_examples=150, deadline=None)
+@given(marked_words())
+def test_spans_come_back_from_their_tags(case: tuple[str, list[tuple[int, int]], list[tuple[int, int, str]]]) -> None:
+    text, offsets, spans = case
+    tags = tags_of(spans, offsets)
+    assert tags[0] == tags[-1] == "O"
+    assert spans_from_tags(tags, offsets, text) == spans
+
+
+def test_a_token_that_overlaps_a_span_belongs_to_it() -> None:
+    assert tags_of([(1, 5, "p")], [(0, 2), (2, 4), (4, 6), (6, 8)]) == ["B-p", "I-p", "I-p", "O"]
+    assert tags_of([], [(0, 0), (0, 2)]) == ["O", "O"]
+
+
+def run(encoder: Encoder, folder: Path, training: list[Tagged], validation: list[Tagged]) -> Trained:
+    folder.mkdir(exist_ok=True)
+    return train_slots(
+        training, validation, encoder, folder, version="v1", created_at=datetime(2026, 1, 2, tzinfo=UTC), code_version="0",
+        sources=["a.jsonl"], settings=SETTINGS,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def serving(encoder: Encoder) -> Iterator[Encoder]:
+    yield encoder
+    encoder.set_adapters({})
+
+
+def test_it_learns_a_product_word_and_serves_it(serving: Encoder, tmp_path: Path) -> None:
+    made = run(serving, tmp_path / "v1", [row for at, row in enumerate(EXAMPLES) if at % 5], EXAMPLES[::5])
+    assert made.manifest.labels == ("O", "B-product", "I-product")
+    assert made.manifest.scores["validation_f1"] > 0.8
+    version = read_version(made.folder, serving.sha256)
+    serving.set_adapters({"slots": version.lora})
+    texts = ["my toaster is broken again", "please help me", "", "where is the doorbell now?"]
+    found = predict_slots(serving, "slots", version.manifest.labels, dict(version.head), texts)
+    assert [[text[start:end] for start, end, _ in spans] for text, spans in zip(texts, found, strict=True)] == [
+        ["toaster"], [], [], ["doorbell"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("training", "validation"), [([], EXAMPLES), ([Tagged("hi", ()), Tagged("you", ())], EXAMPLES), (EXAMPLES, [])]
+)
+def test_examples_that_teach_nothing_are_refused(
+    encoder: Encoder, tmp_path: Path, training: list[Tagged], validation: list[Tagged]
+) -> None:
+    with pytest.raises(TrainingError, match="at least one slot and one validation example"):
+        run(encoder, tmp_path / "v1", training, validation)

@@ -1,0 +1,53 @@
+"""The ``evaluate`` command: a labelled file and a champion, or an adapter trained for it -> one flat object of figures.
+
+Knows where the adapter comes from; how it is judged is in ``finetune/judge.py``.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from assistant.errors import RegistryError, UsageError
+from assistant.settings import home
+from ui import terminal
+from ui.adapters import train_version
+from ui.wiring import UNDERSTANDING, load_encoder, open_registry, read_settings
+
+
+def run(task: str, file: Path, *, train: Path | None, as_json: bool) -> None:
+    """Judge on a labelled file and print the figures.
+
+    Args:
+        task: ``intent``, ``sentiment`` or ``slots``.
+        file: Labelled rows.
+        train: Rows to train on first, in a scratch registry; ``None`` judges the champion.
+        as_json: Whether to print one flat object.
+
+    Raises:
+        UsageError: If the task cannot be judged here.
+        RegistryError: If there is no champion to judge.
+        TrainingError: If a file is faulty.
+    """
+    if task not in UNDERSTANDING:
+        raise UsageError(f"{task!r} cannot be evaluated; {', '.join(UNDERSTANDING)} can")
+    place = home()
+    encoder = load_encoder(read_settings(place))
+    from assistant.registry import Registry
+    from finetune.judge import judge
+
+    with tempfile.TemporaryDirectory(prefix="deskhand-") as scratch, terminal.Steps(quiet=as_json) as steps:
+        registry = open_registry(place)
+        version = registry.champion(task)
+        if train is not None:
+            registry = Registry(Path(scratch))
+            version = train_version(task, train, None, encoder, registry, {}, steps.line).version
+        if version is None:
+            raise RegistryError(f"{registry.root}: no {task} champion to judge; name rows to train on with --train FILE")
+        figures = judge(task, file, encoder, registry.load(task, version, encoder.sha256))
+    if as_json:
+        terminal.say_json(figures)
+    else:
+        terminal.table(
+            f"{task} {version} on {file.name}", ("figure", "value"), [(name, f"{figures[name]:.4g}") for name in figures]
+        )
