@@ -14,9 +14,13 @@ from dataclasses import dataclass
 from assistant.phrases import say
 from assistant.records import Draft, Understanding, Verdict
 
-_LINK = re.compile(r"https?://[^\s)\]>\"'，。；]+|\bwww\.[^\s)\]>\"'，。；]+", re.I)
+_LINK = re.compile(
+    r"(?:https?://|\bwww\.)[^\s)\]>\"'\u2018-\u201f\u3000-\u9fff\uff00-\uffef]+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+", re.I | re.ASCII
+)
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
-_PLACEHOLDER = re.compile(r"\[[A-Z]+_\d+\]|\{\{?[A-Za-z_ ]+\}?\}|\[(?:[A-Z][a-z]+)(?: [A-Z][a-z]+)*\]")
+_PLACEHOLDER = re.compile(r"\[[A-Z]+_\d+\]|\{\{?[A-Za-z_][A-Za-z0-9_ ]*\}?\}|\[(?:[A-Z][a-z]+)(?: [A-Z][a-z]+)*\](?!\()")
+
+_LIKELY_PAIR = 0.4  # two readings that are wrong together more often than this are no help to choose from
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +132,10 @@ def decide(
 
 
 def _close(understanding: Understanding, margin: float) -> bool:
-    """Say whether the second reading is near enough to the first that offering both helps."""
+    """Say whether the two best readings are likely enough, and near enough to each other, that offering both helps."""
     if len(understanding.intents) < 2:
         return False
     first, second = understanding.intents[:2]
+    if first.confidence + second.confidence < _LIKELY_PAIR:
+        return False
     return first.confidence - second.confidence <= margin or second.confidence >= 0.5 * first.confidence

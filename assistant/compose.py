@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from assistant.phrases import say, slot_name
-from assistant.records import Draft, Hit, Passage, Understanding
+from assistant.records import Draft, Hit, IntentGuess, Passage, Understanding
 from assistant.understand import SOCIAL
 
 _SLOT = re.compile(r"\{([a-z_]+)\}")
@@ -25,6 +25,8 @@ _DEED = re.compile(
     r"\b(?:i|we)(?:'ve|’ve| have|'m|’m| am|'ll|’ll| will| just| already)\b"
     r"|\b(?:i|we) (?:can see|see|checked|found|sent|refunded|moved|changed|"
     r"cancelled|opened|booked|asked|raised|processed|issued|arranged)\b|\blet me (?:check|see|look)"
+    r"|\b(?:has|have) (?:now |just |already |also )?been (?:refunded|cancell?ed|issued|processed|sent|shipped|dispatched|changed|"
+    r"updated|booked|arranged|credited|replaced|approved)\b|\bon my (?:side|end)\b"
     r"|我(?:已|帮您|给您|这边|刚|查|看到)|已经?(?:为您|帮您|给您)|这边(?:已|帮|给|查)",
     re.I,
 )
@@ -66,6 +68,7 @@ def drafts(
     company: str,
     told: Sequence[str],
     follow_up: bool,
+    social: bool,
 ) -> list[Draft]:
     """Compose what could be said, best first.
 
@@ -78,12 +81,13 @@ def drafts(
         company: Who is speaking.
         told: Intents whose template this conversation has already been given.
         follow_up: Whether the message continues the last one.
+        social: Whether the message is nothing but courtesy.
 
     Returns:
         Drafts, possibly none.
     """
     top = understanding.intents[0] if understanding.intents else None
-    if top is not None and top.name in SOCIAL:
+    if top is not None and top.name in SOCIAL and social:
         template = templates.find(top.name, lang)
         text = template.text if template else say(top.name, lang, company=company)
         evidence = (Hit(template, 1.0),) if template else ()
@@ -98,17 +102,24 @@ def drafts(
             found.append(_from_template(template, top.name, own, slots, chance, lang))
         quotes = [draft for hit in own if (draft := _quoted(hit, top.name, chance, slots)) is not None]
         quotes.sort(key=lambda draft: -draft.evidence[0].score)
-        found += quotes[:3]
+        # A template said twice is better than an extract in a language that the customer does not write.
+        found += [draft for draft in quotes if draft.evidence[0].passage.lang in (lang, "und")][:3]
         if template is not None and repeated:
             found.append(_from_template(template, top.name, own, slots, chance, lang))
+        found += [draft for draft in quotes if draft.evidence[0].passage.lang not in (lang, "und")][:3]
     else:
         found += [draft for hit in hits if (draft := _quoted(hit, hit.passage.intent, hit.score, slots)) is not None][:3]
     return found
 
 
+def offered(understanding: Understanding, templates: Templates, lang: str) -> list[IntentGuess]:
+    """Return the likeliest readings that have a name a customer can read, at most two."""
+    return [guess for guess in understanding.intents if guess.name not in SOCIAL and templates.find(guess.name, lang)][:2]
+
+
 def choices(understanding: Understanding, templates: Templates, lang: str) -> Draft | None:
     """Offer the two likeliest readings, or ``None`` where there are not two with a name a customer can read."""
-    named = [g for g in understanding.intents if g.name not in SOCIAL and templates.find(g.name, lang)][:2]
+    named = offered(understanding, templates, lang)
     if len(named) < 2:
         return None
     first, second = (templates.title(guess.name, lang) for guess in named)

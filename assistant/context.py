@@ -15,9 +15,9 @@ from assistant.understand import SOCIAL
 
 _SLOT_TOKEN = re.compile(r"\[(?:ORDER|TRACKING|DATE|EMAIL|PHONE|NAME)_\d+\]")
 _FILLER = re.compile(
-    r"\b(?:it'?s|its|it is|here|here you go|is|the|my|order|number|no|nr|yes|sure|ok|okay|sorry|hi|hello|sir|please|thanks|"
-    r"and|for|that'?s)\b"
-    r"|订单号?|单号|是|好的?|的|我|这个|给你|给您|嗯|哦|号码|谢谢|您好|你好|在这",
+    r"\b(?:(?:it|that|here|number|order|name)['’]?s|it is|here|you|go|are|is|this|the|my|order|number|no|nr|yes|sure|ok|okay|"
+    r"sorry|hi|hello|sir|please|thanks|thank|and|for|e-?mail|phone|name)\b"
+    r"|订单编?号?|编号|单号|是|好的?|的|我|这个|给你|给您|嗯|哦|号码|谢谢|您好|你好|在这",
     re.I,
 )
 _FOLLOW_UP = re.compile(
@@ -33,8 +33,21 @@ _CORRECTION = re.compile(
     r"|^\W*(?:不是|不对|错了|弄错|搞错|说错|发错|等等|等下|抱歉|是另)|另一个|另外那|写错|打错|应该是",
     re.I,
 )
+_OTHER_ONE = re.compile(r"\bother (?:one|order)\b|\bwrong (?:order|number)\b|另一个|另一单|另外那|订单号?(?:写|打|发)?错|写错|打错", re.I)
+_ACKNOWLEDGEMENT = re.compile(
+    r"\W*(?:ok(?:ay)?|k|kk|alright|all right|right|i see|got it|understood|fine|cool|hm+|yes|yeah|yep|sure|sure thing"
+    r"|好的?|嗯+|哦+|知道了|明白了?|了解了?|行|可以|是的?|收到)\W*",
+    re.I,
+)
+_CHOICE = (
+    re.compile(r"\W*(?:the )?(?:first|1st|former|1|one)(?: one)?(?: please)?\W*|第一[个种]?\W*|前者\W*|前一?个\W*", re.I),
+    re.compile(r"\W*(?:the )?(?:second|2nd|latter|2|two)(?: one)?(?: please)?\W*|第二[个种]?\W*|后者\W*|后一?个\W*", re.I),
+)
+#: All courtesies of the training data are surer than this; what is no sentence at all ("dfg") lies below.
+_SURELY_SOCIAL = 0.8
+_MOST_SOCIAL_CHARS = 160
 _BREAK = re.compile(
-    r"(?<=[?!？！。.;；])\s*|\s+(?:and also|also,|and another thing|plus,|oh and|and by the way|btw|another question)\s+"
+    r"(?<=[?!？！。；])\s*|(?<=[.;])\s+|\s+(?:and also|also,|and another thing|plus,|oh and|and by the way|btw|another question)\s+"
     r"|[，,]?\s*(?:另外|还有|顺便|对了|还想问)[，, ]?"
     r"|\s+and\s+(?=(?:how|what|when|where|can|do|does|is|are|why|which|could|will)\b)",
     re.I,
@@ -47,7 +60,7 @@ class Reading:
 
     main: Understanding
     others: tuple[Understanding, ...] = ()
-    kind: str = "question"  # question, follow_up, correction, slot, social
+    kind: str = "question"  # question, follow_up, correction, slot, choice, social
 
 
 def parts(text: str, most: int = 3) -> tuple[str, ...]:
@@ -80,6 +93,26 @@ def is_correction(text: str) -> bool:
     return bool(_CORRECTION.search(text))
 
 
+def names_other(text: str) -> bool:
+    """Say whether a message means another order than the one spoken of."""
+    return bool(_OTHER_ONE.search(text))
+
+
+def acknowledges(text: str) -> bool:
+    """Say whether a message only says that the last one was read: "ok"."""
+    return bool(_ACKNOWLEDGEMENT.fullmatch(text))
+
+
+def chosen(text: str) -> int | None:
+    """Return 0 or 1 where a message picks the first or second of two offered readings, else ``None``."""
+    return next((place for place, pattern in enumerate(_CHOICE) if pattern.fullmatch(text)), None)
+
+
+def picked(current: Understanding, intent: str) -> Reading:
+    """Return the reading of a message that picks an offered intent."""
+    return Reading(_with_intent(current, intent), kind="choice")
+
+
 def is_short(text: str) -> bool:
     """Say whether a message is too short to stand alone: up to 12 words or 20 Han characters."""
     return _weight(text) <= 12
@@ -93,6 +126,7 @@ def read_in_context(
     before: str | None,
     *,
     sure: float,
+    awaited: bool = False,
 ) -> Reading:
     """Decide what a message means in its conversation.
 
@@ -103,6 +137,7 @@ def read_in_context(
         pieces: Its parts, each by itself.
         before: The intent the conversation was about, if any.
         sure: Confidence from which an intent counts as clear.
+        awaited: Whether the last reply asked for a missing slot.
 
     Returns:
         The reading.
@@ -110,15 +145,24 @@ def read_in_context(
     top = current.intents[0] if current.intents else None
     if before and only_slots(text):
         return Reading(_with_intent(current, before), kind="slot")
+    if before and acknowledges(text):
+        # "ok" answers nothing: what was asked for is asked for again, and after an answer it is thanks enough.
+        return Reading(_with_intent(current, before), kind="slot") if awaited else Reading(_with_intent(current, "thanks"), kind="social")
     clear = top is not None and top.confidence >= sure and current.out_of_scope < 0.5
-    if before and is_correction(text) and (_SLOT_TOKEN.search(text) or not clear):
+    courtesy = top is not None and top.name in SOCIAL
+    number = bool(_SLOT_TOKEN.search(text))
+    if before and is_correction(text) and (number or (names_other(text) and (courtesy or not clear))):
         return Reading(_with_intent(current, before), kind="correction")
     several = _several(pieces, sure)
     if len(several) > 1:
         return Reading(several[0], several[1:])
-    if top is not None and top.name in SOCIAL and clear:
-        # "Thanks! And the label?": a clear question beside the courtesy wins.
-        return Reading(several[0]) if several else Reading(current, kind="social")
+    if top is not None and top.name in SOCIAL:
+        # "Thanks! And the label?": a clear question beside the courtesy wins. What only looks like courtesy is none.
+        if several:
+            return Reading(several[0])
+        if clear and top.confidence >= _SURELY_SOCIAL and is_short(text) and len(text) <= _MOST_SOCIAL_CHARS:
+            return Reading(current, kind="social")
+        current = replace(current, intents=tuple(g for g in current.intents if g.name not in SOCIAL))
     if before and joined is not None and joined.intents and is_short(text):
         cue = bool(_FOLLOW_UP.search(text))
         same = top is not None and top.name == before

@@ -31,6 +31,14 @@ _TOKENS_PER_BATCH = 4096  # rows x tokens that fit the cache of small servers; l
 
 
 @dataclass(frozen=True, slots=True)
+class AdapterStack:
+    """Adapters made ready for one batch, with their names in the bank's order."""
+
+    names: tuple[str, ...]
+    bank: LoraBank
+
+
+@dataclass(frozen=True, slots=True)
 class EncodedBlock:
     """Hidden states of one text batch: ``hidden[name] (B, T, D)``, ``mask (B, T)``, token offsets for each row."""
 
@@ -150,18 +158,26 @@ class Encoder:
             raise EncoderError(f"{folder / 'tokenizer.json'}: cannot be read ({error}); copy the model again") from error
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)
-        self._adapters: tuple[tuple[str, ...], LoraBank] = ((), LoraBank(()))
+        self._adapters = AdapterStack((), LoraBank(()))
 
     def set_adapters(self, adapters: Mapping[str, LoraWeights]) -> None:
-        """Replace all adapters at once; calls under way finish with the old ones.
+        """Replace the adapters that serve by default, all at once; calls under way finish with the old ones.
 
         Raises:
             EncoderError: If one does not fit the base; then the old ones stay.
         """
+        # One assignment: names and bank of different calls must never be seen together.
+        self._adapters = self.stack(adapters)
+
+    def stack(self, adapters: Mapping[str, LoraWeights]) -> AdapterStack:
+        """Check adapters against the base and stack them for ``encode_for_tasks``.
+
+        Raises:
+            EncoderError: If one does not fit the base.
+        """
         for name, weights in adapters.items():
             self._bert.check(name, weights)
-        # One assignment: names and bank of different calls must never be seen together.
-        self._adapters = (tuple(adapters), LoraBank(list(adapters.values())))
+        return AdapterStack(tuple(adapters), LoraBank(list(adapters.values())))
 
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         """Embed texts with the bare base, in batches of like length.
@@ -197,18 +213,20 @@ class Encoder:
                 start = stop
         return out
 
-    def encode_for_tasks(self, texts: Sequence[str]) -> EncodedBlock:
+    def encode_for_tasks(self, texts: Sequence[str], adapters: AdapterStack | None = None) -> EncodedBlock:
         """Run base and all adapters over the texts in one forward pass.
 
         Args:
             texts: One or a few messages, ``B`` of them.
+            adapters: What ``stack`` returned; those set by ``set_adapters`` by default.
 
         Returns:
             Hidden states by adapter name, and under ``"base"`` those of the bare encoder.
         """
         import torch
 
-        names, bank = self._adapters
+        stack = self._adapters if adapters is None else adapters
+        names, bank = stack.names, stack.bank
         encodings = self._tokens(texts)
         longest = max(len(encoding.ids) for encoding in encodings)
         ids, mask = self._pack([encoding.ids for encoding in encodings], longest)

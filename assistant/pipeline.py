@@ -14,21 +14,24 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from assistant import compose, context
+from assistant import compose, context, history
 from assistant.check import Thresholds, decide
 from assistant.errors import StoreError
+from assistant.language import detect
 from assistant.phrases import say
 from assistant.records import Feedback, Hit, Message, Reply, Turn, Understanding, Verdict
 from assistant.redact import Memory, Redactor, fill
 from assistant.store import Store
-from assistant.understand import SOCIAL, Understander, visible
+from assistant.understand import Understander, drop_invisible, visible
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 LOG = logging.getLogger("deskhand")
 MAX_CHARS = 8_000  # what is stored of one message; the rest of a 100,000-character paste is dropped at the door
+_CUT_MARGIN = 300  # read beyond the cut, so that a card number across it is still recognised
 _HISTORY = 4
+_WHOLE = 10_000  # turns read to bring a conversation's redaction memory back
 _REMEMBERED = 2_000  # conversations whose redaction memory is kept at hand; others are rebuilt from the store
 
 
@@ -50,6 +53,22 @@ class CompanyFacts:
     person_intents: tuple[str, ...] = ("speak_to_human",)
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """The index and adapters that answer now; a turn uses one of these from beginning to end."""
+
+    retriever: Search
+    understander: Understander
+    templates: compose.Templates
+    thresholds: Thresholds
+    index_version: str
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Return the index and adapter versions."""
+        return {"index": self.index_version, **self.understander.versions}
+
+
 class Assistant:
     """Answers customers; safe to call from several threads."""
 
@@ -57,38 +76,30 @@ class Assistant:
         self,
         *,
         store: Store,
-        retriever: Search,
-        understander: Understander,
+        serving: Callable[[], Serving],
         redactor: Redactor,
-        templates: compose.Templates,
         company: CompanyFacts,
-        thresholds: Thresholds,
-        index_version: str,
         salt: str,
         now: Callable[[], datetime],
         new_id: Callable[[], str],
         k: int = 8,
     ) -> None:
-        """Take everything a turn needs."""
+        """Take everything a turn needs; ``serving`` is asked at each turn, so a new version takes effect between two."""
         self.store = store
         self.company = company
-        self.thresholds = thresholds
-        self._retriever = retriever
-        self._understander = understander
+        self._serving = serving
         self._redactor = redactor
-        self._templates = templates
-        self._index_version = index_version
         self._salt = salt
         self._now = now
         self._new_id = new_id
         self._k = k
-        self._memories: OrderedDict[str, Memory] = OrderedDict()
+        self._memories: OrderedDict[str, _Held] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
     def versions(self) -> dict[str, str]:
         """Return the index and adapter versions that serve."""
-        return {"index": self._index_version, **self._understander.versions}
+        return self._serving().versions
 
     def turn(
         self,
@@ -118,23 +129,31 @@ class Assistant:
         if conversation_id is None:
             conversation_id = self._new_id()
             self.store.start_conversation(conversation_id, self._now(), lang=lang, contact=contact, channel=channel)
-            turns: list[Turn] = []
+            held = self._hold(conversation_id, new=True)
         else:
             conversation = self.store.conversation(conversation_id)
             if conversation is None:
                 raise StoreError(f"there is no conversation {conversation_id!r}; leave the id out to start one")
-            turns = self.store.turns(conversation_id, _HISTORY)
             lang = lang or conversation.lang
+            held = self._hold(conversation_id, new=False)
+        with held.lock:  # messages that one customer sends at once are answered one after the other
+            return self._turn(text, conversation_id, held.memory, lang, started)
+
+    def _turn(self, text: str, conversation_id: str, memory: Memory, lang: str | None, started: float) -> Reply:
         clock = _Stages(started)
-        memory = self._memory(conversation_id, turns)
-        redacted = self._redactor.redact(text[:MAX_CHARS], memory).text
+        turns = self.store.turns(conversation_id, _HISTORY)
+        redacted = self._redactor.redact(drop_invisible(text[: MAX_CHARS + _CUT_MARGIN]), memory).text[:MAX_CHARS]
         message = Message(self._new_id(), conversation_id, redacted, self._now(), dict(memory.slots()))
         clock.mark("redact")
+        serving = None
         try:
-            reply = self._answer(message, turns, memory, lang, clock, cut=len(text) > MAX_CHARS)
+            serving = self._serving()
+            asked = _Asked(serving, message, turns, memory)
+            reply = self._answer(asked, lang, clock, cut=len(text) > MAX_CHARS)
         except Exception:  # the edge of one turn: whatever fails, the customer gets a person
             LOG.exception("turn failed; message %s was handed over", message.id)
-            spoken = turns[-1].reply.understanding.language if turns else (lang or self.company.languages[0])
+            before = turns[-1].reply.understanding.language if turns else lang
+            spoken = detect(redacted, before, self.company.languages)
             reply = self._finish(
                 message,
                 Verdict("handoff", "failure", say("handoff_failure", spoken, hours=self._hours(spoken))),
@@ -142,6 +161,7 @@ class Assistant:
                 (),
                 "failure",
                 clock,
+                serving,
             )
         stored = time.perf_counter()
         self.store.record_turn(message, reply)
@@ -169,77 +189,90 @@ class Assistant:
             raise StoreError(f"there is no message {message_id!r}; ids stand in the answer of `deskhand ask --json`")
         return detail
 
-    def _answer(
-        self, message: Message, turns: Sequence[Turn], memory: Memory, lang: str | None, clock: _Stages, *, cut: bool
-    ) -> Reply:
+    def _answer(self, asked: _Asked, lang: str | None, clock: _Stages, *, cut: bool) -> Reply:
+        serving, message, turns, memory = asked.serving, asked.message, asked.turns, asked.memory
         before = turns[-1].reply.understanding.language if turns else lang
         text = visible(message.text)
         if not any(letter.isalnum() for letter in text):
             spoken = before if before in self.company.languages else self.company.languages[0]
             verdict = Verdict("clarify", "empty", say("empty", spoken))
-            return self._finish(message, verdict, Understanding(language=spoken), (), "empty", clock)
-        reading = self._read(text, turns, before)
+            return self._finish(message, verdict, Understanding(language=spoken), (), "empty", clock, serving)
+        reading = self._read(asked, text, before)
         clock.mark("understand")
         main = reading.main
-        slots = {**_known_slots(turns), **main.slots, **memory.slots()}
-        query = self._query(text, turns, reading.kind)
+        slots = {**history.known_slots(turns), **main.slots, **memory.slots()}
+        if reading.kind == "correction" and "[ORDER_" not in text:
+            slots.pop("order_number", None)  # "no, the other order": which one is asked for
+        query = _query(asked, reading, text)
         vector = main.vector if query == text and not reading.others else None
-        hits = self._retriever.search(query, vector=vector, k=self._k, prefer_lang=main.language)
+        hits = serving.retriever.search(query, vector=vector, k=self._k, prefer_lang=main.language)
         clock.mark("retrieve")
-        verdict, evidence, origin = self._decide(message, reading, hits, turns, memory, slots)
+        verdict, evidence, origin = self._decide(asked, reading, hits, slots)
         if reading.others and verdict.action != "handoff":
-            verdict, evidence = self._also(message, reading, (verdict, evidence), turns, memory, slots)
+            verdict, evidence = self._also(asked, reading, (verdict, evidence), slots)
         if cut and verdict.reason in ("low_confidence", "low_evidence", "out_of_scope"):
             verdict = replace(verdict, text=say("too_long", main.language))
         clock.mark("check")
         verdict = replace(verdict, text=fill(verdict.text, memory.numbers()))
-        return self._finish(message, verdict, main, evidence, origin, clock, slots)
+        return self._finish(message, verdict, main, evidence, origin, clock, serving, slots)
 
-    def _read(self, text: str, turns: Sequence[Turn], before: str | None) -> context.Reading:
+    def _read(self, asked: _Asked, text: str, before: str | None) -> context.Reading:
         """Understand the message alone, behind the one before it, and in parts: all in one forward pass."""
-        earlier = _topic(turns)
-        joined = f"{turns[-1].message.text[-300:]} {text}" if turns and context.is_short(text) else None
+        turns = asked.turns
+        earlier = history.topic(turns)
+        behind = history.question(turns)[-300:]
+        joined = f"{behind} {text}" if behind and context.is_short(text) else None
         pieces = context.parts(text)
         texts = [text, *([joined] if joined else []), *pieces]
-        readings = self._understander.read(texts, before)
+        readings = asked.serving.understander.read(texts, before)
+        last = turns[-1].reply if turns else None
+        place = context.chosen(text) if last is not None and last.reason == "two_readings" else None
+        if last is not None and place is not None:
+            readable = compose.offered(last.understanding, asked.serving.templates, readings[0].language)
+            if place < len(readable):
+                return context.picked(readings[0], readable[place].name)
         return context.read_in_context(
             text,
             readings[0],
             readings[1] if joined else None,
             readings[2:] if joined else readings[1:],
             earlier,
-            sure=self.thresholds.min_confidence,
+            sure=asked.serving.thresholds.min_confidence,
+            awaited=last is not None and last.reason == "missing_slot",
         )
 
     def _decide(
-        self,
-        message: Message,
-        reading: context.Reading,
-        hits: Sequence[Hit],
-        turns: Sequence[Turn],
-        memory: Memory,
-        slots: dict[str, str],
+        self, asked: _Asked, reading: context.Reading, hits: Sequence[Hit], slots: dict[str, str]
     ) -> tuple[Verdict, tuple[Hit, ...], str]:
+        serving, message, turns, memory = asked.serving, asked.message, asked.turns, asked.memory
         main, lang = reading.main, reading.main.language
         follow_up = reading.kind in ("follow_up", "slot", "correction")
         usable = {name: value for name, value in slots.items() if value}
-        told = [] if reading.kind in ("slot", "correction") else _told(turns)
+        told = [] if reading.kind in ("slot", "correction") else history.told(turns)
         found = compose.drafts(
-            main, hits, self._templates, usable, lang=lang, company=self.company.name, told=told, follow_up=follow_up
+            main,
+            hits,
+            serving.templates,
+            usable,
+            lang=lang,
+            company=self.company.name,
+            told=told,
+            follow_up=follow_up,
+            social=reading.kind == "social",
         )
         top = main.intents[0] if main.intents else None
         wants = top is not None and top.name in self.company.person_intents and top.confidence >= 0.5
         grounds = [message.text, *usable.values(), *(turn.message.text for turn in turns), self.company.hours]
         verdict, draft = decide(
             found,
-            compose.choices(main, self._templates, lang),
+            compose.choices(main, serving.templates, lang),
             main,
             [fill(text, memory.numbers()) for text in grounds],
-            self.thresholds,
+            serving.thresholds,
             lang=lang,
             company=self.company.name,
             hours=self.company.hours,
-            clarified=_clarified(turns),
+            clarified=history.clarified(turns),
             wants_person=wants,
             follow_up=follow_up,
         )
@@ -253,32 +286,24 @@ class Assistant:
         return verdict, evidence, draft.origin if draft else verdict.reason
 
     def _also(
-        self,
-        message: Message,
-        reading: context.Reading,
-        first: tuple[Verdict, tuple[Hit, ...]],
-        turns: Sequence[Turn],
-        memory: Memory,
-        slots: dict[str, str],
+        self, asked: _Asked, reading: context.Reading, first: tuple[Verdict, tuple[Hit, ...]], slots: dict[str, str]
     ) -> tuple[Verdict, tuple[Hit, ...]]:
         """Answer the further questions of one message behind the first answer."""
         verdict, evidence = first
         for other in reading.others:
-            query = self._templates.title(other.intents[0].name, other.language)
-            hits = self._retriever.search(query, vector=other.vector, k=self._k, prefer_lang=other.language)
-            more, proof, _ = self._decide(message, context.Reading(other), hits, turns, memory, slots)
-            if more.reason in ("low_confidence", "two_readings", "out_of_scope"):
+            query = asked.serving.templates.title(other.intents[0].name, other.language)
+            hits = asked.serving.retriever.search(query, vector=other.vector, k=self._k, prefer_lang=other.language)
+            more, proof, _ = self._decide(asked, context.Reading(other), hits, slots)
+            if more.reason == "asked_for_person":  # what can be answered is, and the person comes too
+                text = f"{verdict.text}\n\n{more.text}" if verdict.action == "send" else more.text
+                return replace(more, text=text, checks=verdict.checks), evidence
+            if more.action == "handoff" or more.reason in ("low_confidence", "low_evidence", "two_readings", "out_of_scope"):
                 continue
             action = "send" if "send" in (verdict.action, more.action) else verdict.action
             joined = f"{verdict.text}\n\n{say('joiner', reading.main.language)}{more.text}"
             verdict = Verdict(action, verdict.reason, joined, {**verdict.checks, f"also_{other.intents[0].name}": more.reason})
             evidence += proof
         return verdict, evidence
-
-    def _query(self, text: str, turns: Sequence[Turn], kind: str) -> str:
-        if kind in ("slot", "correction") and turns:
-            return turns[-1].message.text
-        return text
 
     def _finish(
         self,
@@ -288,9 +313,11 @@ class Assistant:
         evidence: Sequence[Hit],
         origin: str,
         clock: _Stages,
+        serving: Serving | None,
         slots: dict[str, str] | None = None,
     ) -> Reply:
-        thresholds = {**self.thresholds.as_dict(), **{k: v for k, v in verdict.checks.items() if isinstance(v, float)}}
+        asked_for = serving.thresholds.as_dict() if serving else {}
+        thresholds = {**asked_for, **{k: v for k, v in verdict.checks.items() if isinstance(v, float)}}
         return Reply(
             conversation_id=message.conversation_id,
             message_id=self._new_id(),
@@ -299,7 +326,7 @@ class Assistant:
             text=verdict.text,
             understanding=understanding,
             evidence=tuple(evidence),
-            versions=self.versions,
+            versions=serving.versions if serving else {},
             latency_ms=clock.total_ms(),
             thresholds=thresholds,
             slots=slots if slots is not None else dict(message.slots),
@@ -307,25 +334,37 @@ class Assistant:
             origin=origin,
         )
 
-    def _memory(self, conversation_id: str, turns: Sequence[Turn]) -> Memory:
+    def _hold(self, conversation_id: str, *, new: bool) -> _Held:
         with self._lock:
-            memory = self._memories.get(conversation_id)
-            if memory is None:
-                memory = Memory(self._salt)
-                for turn in turns:
-                    memory.reserve(turn.message.text)
-                    # Numbers are stored as slots of their own turn, so an order keeps its value across restarts.
-                    for slot, kind in (("order_number", "ORDER"), ("tracking_number", "TRACKING")):
-                        if turn.message.slots.get(slot):
-                            memory.placeholder(kind, turn.message.slots[slot])
-                self._memories[conversation_id] = memory
+            held = self._memories.get(conversation_id)
+            if held is None:
+                turns = [] if new else self.store.turns(conversation_id, _WHOLE)
+                held = self._memories[conversation_id] = _Held(history.remember(turns, Memory(self._salt)), threading.Lock())
             self._memories.move_to_end(conversation_id)
             while len(self._memories) > _REMEMBERED:
                 self._memories.popitem(last=False)
-            return memory
+            return held
 
     def _hours(self, lang: str) -> str:
         return say("hours", lang, hours=self.company.hours) if self.company.hours else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What is at hand of a conversation: its redaction memory, and the lock that lets one message in at a time."""
+
+    memory: Memory
+    lock: threading.Lock
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What one turn stands on: the versions that answer, the message and the conversation before it."""
+
+    serving: Serving
+    message: Message
+    turns: Sequence[Turn]
+    memory: Memory
 
 
 class _Stages:
@@ -344,34 +383,13 @@ class _Stages:
         return (time.perf_counter() - self._started) * 1e3
 
 
-def _topic(turns: Sequence[Turn]) -> str | None:
-    """Return the intent the conversation is about: the last one that was not small talk."""
-    for turn in reversed(turns):
-        intents = turn.reply.understanding.intents
-        if turn.reply.reason in ("out_of_scope", "empty", "low_confidence", "low_evidence", "failure"):
-            continue
-        if intents and intents[0].name not in SOCIAL:
-            return intents[0].name
-    return None
-
-
-def _told(turns: Sequence[Turn]) -> list[str]:
-    """List the intents that were answered already."""
-    return [t.reply.understanding.intents[0].name for t in turns if t.reply.action == "send" and t.reply.understanding.intents]
-
-
-def _known_slots(turns: Sequence[Turn]) -> dict[str, str]:
-    known: dict[str, str] = {}
-    for turn in turns:
-        known.update({name: value for name, value in turn.reply.slots.items() if value})
-    return known
-
-
-def _clarified(turns: Sequence[Turn]) -> int:
-    """Count the questions back at the end of the conversation so far."""
-    count = 0
-    for turn in reversed(turns):
-        if turn.reply.reason not in ("low_confidence", "low_evidence", "two_readings"):
-            break
-        count += 1
-    return count
+def _query(asked: _Asked, reading: context.Reading, text: str) -> str:
+    """Return what to look for: a message that needs the one before it is no question by itself."""
+    if reading.kind in ("question", "social"):
+        return text
+    earlier = history.question(asked.turns) or text
+    if reading.kind == "follow_up":
+        return f"{earlier} {text}"
+    if reading.kind == "choice":
+        return f"{earlier} {asked.serving.templates.title(reading.main.intents[0].name, reading.main.language)}"
+    return earlier

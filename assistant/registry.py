@@ -87,6 +87,10 @@ class Registry:
                 continue
         return sorted(found, key=lambda manifest: (manifest.created_at, manifest.version))
 
+    def pointer(self, task: str) -> Path:
+        """Return the file that names a task's champion; it is replaced when another is promoted."""
+        return self._task(task) / "champion"
+
     def champion(self, task: str) -> str | None:
         """Return the name of the version that serves, or ``None``."""
         try:

@@ -179,7 +179,7 @@ def load(path: Path | None = None) -> Settings:
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        faults += [_fault(entry) for entry in error.errors()]
+        faults += [_fault(entry) for entry in error.errors() if not _is_variable(entry)]
     except Exception as error:  # pydantic-settings wraps undecodable variables in its own error
         if type(error).__name__ != "SettingsError":
             raise
@@ -210,6 +210,12 @@ def _fault(entry: Any) -> str:
     if entry["type"] == "extra_forbidden":
         return f"{key}: unknown setting{_nearest(key)}"
     return f"{key} = {json.dumps(entry.get('input'), default=str)}: {entry['msg']}"
+
+
+def _is_variable(entry: Any) -> bool:
+    """Say whether an unknown key came from a variable, which is named already."""
+    variable = ENV_PREFIX + "__".join(str(part) for part in entry["loc"]).upper()
+    return entry["type"] == "extra_forbidden" and variable in os.environ
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:

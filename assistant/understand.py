@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 OUT_OF_SCOPE = "oos"
 SOCIAL = frozenset({"greeting", "thanks", "goodbye"})
 _READ_CHARS = 1500  # the model reads the beginning; a customer's question is not on page two
-_INVISIBLE = re.compile("[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]")
+_INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
 
 
 class Understander:
@@ -40,7 +40,7 @@ class Understander:
         languages: Sequence[str],
         products: Products | None = None,
     ) -> None:
-        """Load the adapters into the encoder's bank.
+        """Stack the adapters for the encoder.
 
         Args:
             encoder: The frozen base.
@@ -52,7 +52,8 @@ class Understander:
         self._adapters = dict(adapters)
         self._languages = tuple(languages)
         self._products = products
-        encoder.set_adapters({task: version.lora for task, version in self._adapters.items()})
+        # Its own stack: while a promotion takes effect, an older Understander still reads with the heads it began with.
+        self._stack = encoder.stack({task: version.lora for task, version in self._adapters.items()})
 
     @property
     def versions(self) -> dict[str, str]:
@@ -76,7 +77,7 @@ class Understander:
             One understanding per text.
         """
         clean = [visible(text)[:_READ_CHARS] or " " for text in texts]
-        block = self.encoder.encode_for_tasks(clean)
+        block = self.encoder.encode_for_tasks(clean, self._stack)
         vectors = self.encoder.pool(block.hidden["base"], block.mask).numpy().astype(np.float32)
         intents = self._classes("intent", block, clean)
         feelings = self._classes("sentiment", block, clean)
@@ -137,9 +138,14 @@ class Understander:
             slots["product"] = product
 
 
+def drop_invisible(text: str) -> str:
+    """Return the text without zero-width and direction characters, which can hide a card number from its pattern."""
+    return _INVISIBLE.sub("", text)
+
+
 def visible(text: str) -> str:
     """Return the text without zero-width and direction characters, spaces folded, for models to read."""
-    return " ".join(_INVISIBLE.sub("", text).split())
+    return " ".join(drop_invisible(text).split())
 
 
 def _sentiment(chances: Mapping[str, float]) -> Sentiment:

@@ -87,7 +87,7 @@ def coverage_at(chances: NDArray[np.float32], truth: NDArray[np.int64], precisio
     return float((np.flatnonzero(good)[-1] + 1) / len(right)) if good.any() else 0.0
 
 
-def choose_threshold(chances: NDArray[np.float32], truth: NDArray[np.int64], precision: float = 0.97) -> float:
+def choose_threshold(chances: NDArray[np.float32], truth: NDArray[np.int64], precision: float = 0.96) -> float:
     """Return the confidence from which on answers were right with ``precision`` on validation, within [0.3, 0.8]."""
     if not len(truth):
         return 0.5
@@ -95,13 +95,13 @@ def choose_threshold(chances: NDArray[np.float32], truth: NDArray[np.int64], pre
     order = np.argsort(-confidence, kind="stable")
     right = (chances.argmax(axis=1) == truth)[order]
     good = np.flatnonzero(np.cumsum(right) / np.arange(1, len(right) + 1) >= precision)
-    return float(np.clip(confidence[order[good[-1]]] if len(good) else 0.8, 0.3, 0.8))
+    return min(max(float(confidence[order[good[-1]]]) if len(good) else 0.8, 0.3), 0.8)
 
 
-def choose_out_of_scope_threshold(scores: NDArray[np.float32], outside: NDArray[np.bool_], kept: float = 0.975) -> float:
+def choose_out_of_scope_threshold(scores: NDArray[np.float32], outside: NDArray[np.bool_], kept: float = 0.97) -> float:
     """Return the out-of-scope score above which a message is refused, such that ``kept`` of the others stay."""
     inside = scores[~outside]
-    return float(np.clip(np.quantile(inside, kept), 0.05, 0.9)) if len(inside) else 0.5
+    return min(max(float(np.quantile(inside, kept)), 0.05), 0.9) if len(inside) else 0.5
 
 
 def classification_figures(chances: NDArray[np.float32], truth: NDArray[np.int64], names: Sequence[str]) -> dict[str, float]:

@@ -218,8 +218,11 @@ def _figures(
     if OUT_OF_SCOPE in names:
         oos = names.index(OUT_OF_SCOPE)
         thresholds["max_out_of_scope"] = choose_out_of_scope_threshold(chances[:, oos], truth == oos)
-        inside = truth != oos
-        thresholds["min_confidence"] = choose_threshold(chances[inside], truth[inside])
+        # As the check uses it: among what is not refused as out of scope, the best intent beside that class.
+        answered = (truth != oos) & (chances[:, oos] <= thresholds["max_out_of_scope"])
+        business = chances[answered].copy()
+        business[:, oos] = 0.0
+        thresholds["min_confidence"] = choose_threshold(business, truth[answered])
     else:
         thresholds["min_confidence"] = choose_threshold(chances, truth)
     return scores, thresholds

@@ -126,7 +126,7 @@ def _by_intent(
         row = int(pool[place])
         others = np.arange(len(pool)) != place
         relevant = intents[others] == intents[place]
-        dense = block[others] @ vectors[row]
+        dense = (block @ vectors[row])[others]
         ranks.append(_reciprocal_ranks(dense, lexical.coverage(passages[row].search_text)[pool[others]], relevant))
     return ranks
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from assistant.check import Thresholds
     from assistant.compose import Templates
     from assistant.encoder import Encoder
-    from assistant.pipeline import Assistant
+    from assistant.pipeline import Assistant, Serving
     from assistant.products import Products
     from assistant.redact import Redactor
     from assistant.registry import AdapterVersion, Registry
@@ -227,33 +227,29 @@ def build(settings: Settings, home: Path, *, now: Callable[[], datetime] | None 
         DeskhandError: If a part is missing or damaged; the message says which, and the mend.
     """
     from assistant.pipeline import Assistant, CompanyFacts
-    from assistant.understand import Understander
-    from retrieval.index import open_current
-    from retrieval.retriever import Retriever
+    from ui.live import Live
 
     make_home(home)
     redactor = make_redactor(settings)
     encoder = load_encoder(settings)
     registry = open_registry(home)
-    index = open_current(home / "index", encoder.sha256, gpu=settings.index.gpu)
     company = settings.company
-    understander = Understander(
-        encoder,
-        champions(registry, encoder.sha256),
-        languages=company.languages,
-        products=read_company_products(home),
-    )
+    notes: list[str] = []
+
+    def load() -> Serving:
+        serving, found = serve(settings, home, encoder, registry)
+        notes.extend(note for note in found if note not in notes)
+        return serving
+
+    pointers = [home / "index" / "current", *(registry.pointer(task) for task in UNDERSTANDING)]
+    live = Live(pointers, load)
     store = connect(settings, home)
     try:
         assistant = Assistant(
             store=store,
-            retriever=Retriever(index, encoder.encode),
-            understander=understander,
+            serving=live,
             redactor=redactor,
-            templates=approved_answers(index, company.languages[0]),
             company=CompanyFacts(company.name, company.languages, company.support_hours),
-            thresholds=choose_thresholds(settings, understander.thresholds),
-            index_version=index.version,
             salt=salt(home),
             now=now or (lambda: datetime.now(UTC)),
             new_id=lambda: uuid.uuid4().hex,
@@ -262,7 +258,42 @@ def build(settings: Settings, home: Path, *, now: Callable[[], datetime] | None 
     except BaseException:
         store.close()
         raise
-    return Wired(assistant, store, registry, encoder, settings, home, index.notes)
+    return Wired(assistant, store, registry, encoder, settings, home, tuple(notes))
+
+
+def serve(settings: Settings, home: Path, encoder: Encoder, registry: Registry) -> tuple[Serving, tuple[str, ...]]:
+    """Read the index version and the champions that serve now.
+
+    Args:
+        settings: Sections ``answer``, ``company`` and ``index`` count.
+        home: ``$DESKHAND_HOME``.
+        encoder: The frozen base.
+        registry: Where the champions are.
+
+    Returns:
+        The parts, and what was found wanting.
+
+    Raises:
+        DeskhandError: If a part is missing or damaged; the message says which, and the mend.
+    """
+    from assistant.pipeline import Serving
+    from assistant.understand import Understander
+    from retrieval.index import open_current
+    from retrieval.retriever import Retriever
+
+    index = open_current(home / "index", encoder.sha256, gpu=settings.index.gpu)
+    languages = settings.company.languages
+    understander = Understander(
+        encoder, champions(registry, encoder.sha256), languages=languages, products=read_company_products(home)
+    )
+    serving = Serving(
+        retriever=Retriever(index, encoder.encode),
+        understander=understander,
+        templates=approved_answers(index, languages[0]),
+        thresholds=choose_thresholds(settings, understander.thresholds),
+        index_version=index.version,
+    )
+    return serving, index.notes
 
 
 def approved_answers(index: Index, default_lang: str) -> Templates:
