@@ -17,7 +17,7 @@ from assistant.understand import SOCIAL
 _SLOT = re.compile(r"\{([a-z_]+)\}")
 _GREETING = re.compile(
     r"^\s*(?:(?:hi|hello|hey|dear|good (?:morning|afternoon|evening))\b[^.!?,\n]{0,30}[.!,]\s*"
-    r"|(?:您好|你好|亲)[^。！，,]{0,8}[。！，,!]\s*)",
+    r"|(?:[\u4e00-\u9fff]{2,4}?)?(?:您好|你好|亲)[^。！，,]{0,8}[。！，,!]\s*)",
     re.I,
 )
 #: An agent's own deeds: true when they were written, false when a machine repeats them.
@@ -27,7 +27,17 @@ _DEED = re.compile(
     r"cancelled|opened|booked|asked|raised|processed|issued|arranged)\b|\blet me (?:check|see|look)"
     r"|\b(?:has|have) (?:now |just |already |also )?been (?:refunded|cancell?ed|issued|processed|sent|shipped|dispatched|changed|"
     r"updated|booked|arranged|credited|replaced|approved)\b|\bon my (?:side|end)\b"
-    r"|我(?:已|帮您|给您|这边|刚|查|看到)|已经?(?:为您|帮您|给您)|这边(?:已|帮|给|查)",
+    r"|\b(?:records?|system) shows?\b|\baccording to (?:your|our|the) (?:order|record|serial)"
+    r"|我(?:已|帮您|给您|替您|这边|这就|刚|查|看到|看了|按|会|来|今天|明天)|已经?(?:为您|帮您|给您)|这边(?:已|帮|给|查)"
+    r"|(?:记录|系统)显示|按(?:您的)?(?:序列号|记录|订单)|给我[一几]?(?:分钟|点时间)",
+    re.I,
+)
+#: Who answered then does not answer now: "Jonas from the team here.", "我是真人客服小林。"
+_INTRODUCTION = re.compile(
+    r"^\W*(?-i:[A-Z][a-z]+) (?:here|from (?:the |our )?(?:\w+ ){0,2}(?:team|support|desk|care|service)(?: here)?)"
+    r"(?:, [^.!?]{0,40})?[.!]?$"
+    r"|(?:^|[，。！,])\s*我是[^，。！,]{1,10}(?:$|[，。！,])|(?:这里是|这边是)[^，。！,]{0,8}(?:客服|人工|真人|顾问)"
+    r"|这里是[^，。！,]{1,6}[。！]?$|客服[^，。！,]{0,6}已接入",
     re.I,
 )
 _PLACEHOLDER = re.compile(r"\[[A-Za-z][A-Za-z _-]{1,24}\d{0,3}\]|\{\{[^}]{1,40}\}\}")
@@ -100,7 +110,8 @@ def drafts(
         repeated = top.name in told and follow_up
         if template is not None and not repeated:
             found.append(_from_template(template, top.name, own, slots, chance, lang))
-        quotes = [draft for hit in own if (draft := _quoted(hit, top.name, chance, slots)) is not None]
+        others = [hit for hit in own if template is None or hit.passage.kind != "template"]
+        quotes = [draft for hit in others if (draft := _quoted(hit, top.name, chance, slots)) is not None]
         quotes.sort(key=lambda draft: -draft.evidence[0].score)
         # A template said twice is better than an extract in a language that the customer does not write.
         found += [draft for draft in quotes if draft.evidence[0].passage.lang in (lang, "und")][:3]
@@ -154,7 +165,8 @@ def _quoted(hit: Hit, intent: str | None, chance: float, slots: Mapping[str, str
         return None if missing else Draft(text, "template", intent, (hit,), chance)
     text = _GREETING.sub("", hit.passage.text).strip()
     if hit.passage.kind == "reply":
-        kept = [sentence for sentence in _sentences(text) if not _DEED.search(sentence) and not _PLACEHOLDER.search(sentence)]
+        barred = (_DEED, _INTRODUCTION, _PLACEHOLDER)
+        kept = [sentence for sentence in _sentences(text) if not any(pattern.search(sentence) for pattern in barred)]
         text = " ".join(kept).strip()
         if len(text) < 12 or len(kept) * 2 < len(_sentences(hit.passage.text)):
             return None

@@ -16,7 +16,7 @@ from assistant.understand import SOCIAL
 _SLOT_TOKEN = re.compile(r"\[(?:ORDER|TRACKING|DATE|EMAIL|PHONE|NAME)_\d+\]")
 _FILLER = re.compile(
     r"\b(?:(?:it|that|here|number|order|name)['’]?s|it is|here|you|go|are|is|this|the|my|order|number|no|nr|yes|sure|ok|okay|"
-    r"sorry|hi|hello|sir|please|thanks|thank|and|for|e-?mail|phone|name)\b"
+    r"sorry|hi|hello|sir|please|thanks|thank|and|for|(?:e-?)?mail|phone|name)\b"
     r"|订单编?号?|编号|单号|是|好的?|的|我|这个|给你|给您|嗯|哦|号码|谢谢|您好|你好|在这",
     re.I,
 )
@@ -33,7 +33,10 @@ _CORRECTION = re.compile(
     r"|^\W*(?:不是|不对|错了|弄错|搞错|说错|发错|等等|等下|抱歉|是另)|另一个|另外那|写错|打错|应该是",
     re.I,
 )
-_OTHER_ONE = re.compile(r"\bother (?:one|order)\b|\bwrong (?:order|number)\b|另一个|另一单|另外那|订单号?(?:写|打|发)?错|写错|打错", re.I)
+_OTHER_ONE = re.compile(
+    r"\bother (?:one|order)\b|\bwrong (?:order|number)\b|另一个|另一单|另外那|订单号?(?:写|打|发)?错|写错|打错", re.I
+)
+_REJECTION = re.compile(r"not (?:what|my question|it\b)|别的问题|不是(?:这个意思|问|想问|我(?:要|想)?问)|答非所问", re.I)
 _ACKNOWLEDGEMENT = re.compile(
     r"\W*(?:ok(?:ay)?|k|kk|alright|all right|right|i see|got it|understood|fine|cool|hm+|yes|yeah|yep|sure|sure thing"
     r"|好的?|嗯+|哦+|知道了|明白了?|了解了?|行|可以|是的?|收到)\W*",
@@ -43,13 +46,30 @@ _CHOICE = (
     re.compile(r"\W*(?:the )?(?:first|1st|former|1|one)(?: one)?(?: please)?\W*|第一[个种]?\W*|前者\W*|前一?个\W*", re.I),
     re.compile(r"\W*(?:the )?(?:second|2nd|latter|2|two)(?: one)?(?: please)?\W*|第二[个种]?\W*|后者\W*|后一?个\W*", re.I),
 )
-#: All courtesies of the training data are surer than this; what is no sentence at all ("dfg") lies below.
-_SURELY_SOCIAL = 0.8
+_COURTESY = re.compile(
+    r"\b(?:hi+|hiya|hey+a?|hello+|morning|afternoon|evening|greetings|anyone|(?:you|u) there|thanks?|thank ?you|th?n?x|ty|tysm|"
+    r"cheers|ta|great|perfect|brilliant|lovely|appreciate\w*|grateful|helpful|helped|awesome|bye+|goodbye|see (?:you|ya)|"
+    r"(?:good|nice) (?:day|night|one|weekend)|take care|that(?:['’]?s| was|['’]ll be) (?:all|it)|all (?:good|set|done)|no|nope)\b"
+    r"|[你您]好|哈[喽啰]|嗨|嘿|早上?好?|[上下]午好|晚上好|在[吗么]|谢|感恩|辛苦|麻烦|太好了|再[见会]|拜拜|没(?:有)?(?:别的|其他)|不用了|就这样",
+    re.I,
+)
+#: A classifier takes what it has no words for ("help", "florp") for courtesy, at up to 0.95; courteous words need less.
+_SURELY_SOCIAL = 0.97
+_SOCIAL_WITH_WORDS = 0.5
 _MOST_SOCIAL_CHARS = 160
 _BREAK = re.compile(
-    r"(?<=[?!？！。；])\s*|(?<=[.;])\s+|\s+(?:and also|also,|and another thing|plus,|oh and|and by the way|btw|another question)\s+"
+    r"(?<=[?!？！。；])\s*|(?<=[.;])\s+"
+    r"|\s+(?:and also|also,|and another thing|plus,|oh and|and by the way|btw|another question)\s+"
     r"|[，,]?\s*(?:另外|还有|顺便|对了|还想问)[，, ]?"
     r"|\s+and\s+(?=(?:how|what|when|where|can|do|does|is|are|why|which|could|will)\b)",
+    re.I,
+)
+
+#: What a question or a wish looks like; a message is only cut where two of its parts do.
+_WISH = re.compile(
+    r"[?？]|^\W*(?:how|what|when|where|which|who|why|can|could|do|does|did|is|are|will|would|should|may|please|also|tell me|"
+    r"i want|i need|i'd like|i would like)\b"
+    r"|怎么|怎样|如何|多久|多少|哪|什么|吗|呢|能不能|可不可以|可以|能否|是否|想|请|帮|麻烦|要",
     re.I,
 )
 
@@ -71,13 +91,18 @@ def parts(text: str, most: int = 3) -> tuple[str, ...]:
         most: At most so many parts.
 
     Returns:
-        Two or more parts of at least two words (four Han characters), or nothing.
+        Two or more parts of at least two words (four Han characters), two of them questions or wishes; one question alone
+        where only courtesy stands beside it; or nothing.
     """
     if len(text) > 600:
         return ()
-    pieces = [piece.strip(" ,，") for piece in _BREAK.split(text) if piece]
-    pieces = [piece for piece in pieces if _weight(piece) >= 2]
-    return tuple(pieces[:most]) if len(pieces) > 1 else ()
+    cut = [piece.strip(" ,，") for piece in _BREAK.split(text) if piece]
+    pieces = [piece for piece in cut if _weight(piece) >= 2]
+    wishes = [piece for piece in pieces if _WISH.search(piece)]
+    if len(wishes) > 1:
+        return tuple(pieces[:most])
+    beside = [piece for piece in cut if piece not in wishes]
+    return tuple(wishes) if beside and all(_COURTESY.search(piece) for piece in beside) else ()
 
 
 def only_slots(text: str) -> bool:
@@ -147,11 +172,14 @@ def read_in_context(
         return Reading(_with_intent(current, before), kind="slot")
     if before and acknowledges(text):
         # "ok" answers nothing: what was asked for is asked for again, and after an answer it is thanks enough.
-        return Reading(_with_intent(current, before), kind="slot") if awaited else Reading(_with_intent(current, "thanks"), kind="social")
+        if awaited:
+            return Reading(_with_intent(current, before), kind="slot")
+        return Reading(_with_intent(current, "thanks"), kind="social")
     clear = top is not None and top.confidence >= sure and current.out_of_scope < 0.5
     courtesy = top is not None and top.name in SOCIAL
     number = bool(_SLOT_TOKEN.search(text))
-    if before and is_correction(text) and (number or (names_other(text) and (courtesy or not clear))):
+    unclear = (courtesy and names_other(text)) or (not clear and not _REJECTION.search(text))
+    if before and is_correction(text) and (number or unclear):
         return Reading(_with_intent(current, before), kind="correction")
     several = _several(pieces, sure)
     if len(several) > 1:
@@ -160,7 +188,8 @@ def read_in_context(
         # "Thanks! And the label?": a clear question beside the courtesy wins. What only looks like courtesy is none.
         if several:
             return Reading(several[0])
-        if clear and top.confidence >= _SURELY_SOCIAL and is_short(text) and len(text) <= _MOST_SOCIAL_CHARS:
+        enough = _SOCIAL_WITH_WORDS if _COURTESY.search(text) else _SURELY_SOCIAL
+        if clear and top.confidence >= enough and is_short(text) and len(text) <= _MOST_SOCIAL_CHARS:
             return Reading(current, kind="social")
         current = replace(current, intents=tuple(g for g in current.intents if g.name not in SOCIAL))
     if before and joined is not None and joined.intents and is_short(text):
@@ -168,11 +197,21 @@ def read_in_context(
         same = top is not None and top.name == before
         if same:
             return Reading(_blend(current, joined, before), kind="follow_up")
-        if cue and (top is None or top.confidence < 0.85) and joined.intents[0].name == before:
+        stays = joined.intents[0].name == before and joined.intents[0].confidence >= 0.5
+        if cue and (top is None or top.confidence < 0.85) and stays:
             return Reading(_blend(current, joined, before), kind="follow_up")
         if not clear and joined.intents[0].confidence > (top.confidence if top else 0.0):
             return Reading(_blend(current, joined, before), kind="follow_up")
+    if not before and joined is not None and not clear and _sure_of(joined, sure):
+        # What was unclear in two messages may be clear in both together: "where is it", asked again, "[ORDER_1]".
+        both = replace(joined, language=current.language, vector=current.vector, slots={**joined.slots, **current.slots})
+        return Reading(both, kind="follow_up")
     return Reading(current)
+
+
+def _sure_of(reading: Understanding, sure: float) -> bool:
+    top = reading.intents[0] if reading.intents else None
+    return top is not None and top.name not in SOCIAL and top.confidence >= sure and reading.out_of_scope < 0.5
 
 
 def _several(pieces: Sequence[Understanding], sure: float) -> tuple[Understanding, ...]:

@@ -201,7 +201,7 @@ class Assistant:
         clock.mark("understand")
         main = reading.main
         slots = {**history.known_slots(turns), **main.slots, **memory.slots()}
-        if reading.kind == "correction" and "[ORDER_" not in text:
+        if reading.kind == "correction" and context.names_other(text) and "[ORDER_" not in text:
             slots.pop("order_number", None)  # "no, the other order": which one is asked for
         query = _query(asked, reading, text)
         vector = main.vector if query == text and not reading.others else None
@@ -261,7 +261,7 @@ class Assistant:
             social=reading.kind == "social",
         )
         top = main.intents[0] if main.intents else None
-        wants = top is not None and top.name in self.company.person_intents and top.confidence >= 0.5
+        wants = top is not None and top.name in self.company.person_intents and top.confidence >= 0.5 and main.out_of_scope < 0.5
         grounds = [message.text, *usable.values(), *(turn.message.text for turn in turns), self.company.hours]
         verdict, draft = decide(
             found,
@@ -274,7 +274,7 @@ class Assistant:
             hours=self.company.hours,
             clarified=history.clarified(turns),
             wants_person=wants,
-            follow_up=follow_up,
+            follow_up=follow_up and not history.clarified(turns),
         )
         evidence = draft.evidence if draft else ()
         if verdict.action == "send" and draft is not None and draft.origin != "social":

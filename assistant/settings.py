@@ -100,7 +100,7 @@ class Redact(_Section):
     """Which personal data is looked for, besides what is always replaced."""
 
     phone_regions: tuple[str, ...] = ("GB", "US", "CN", "DE")
-    order_patterns: tuple[str, ...] = (r"FW-?\d{6}",)
+    order_patterns: tuple[str, ...] = (r"FW[- ]?\d{6}",)
     tracking_patterns: tuple[str, ...] = (r"FWT\d{10}",)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from assistant.encoder import EncodedBlock, Encoder
 from assistant.heads import class_logits, spans_from_tags
 from assistant.language import detect
+from assistant.microbatch import MicroBatcher
 from assistant.products import Products
 from assistant.records import IntentGuess, Sentiment, SentimentLabel, Understanding
 
@@ -52,6 +53,7 @@ class Understander:
         self._adapters = dict(adapters)
         self._languages = tuple(languages)
         self._products = products
+        self._batched = MicroBatcher(self._run)
         # Its own stack: while a promotion takes effect, an older Understander still reads with the heads it began with.
         self._stack = encoder.stack({task: version.lora for task, version in self._adapters.items()})
 
@@ -76,7 +78,17 @@ class Understander:
         Returns:
             One understanding per text.
         """
-        clean = [visible(text)[:_READ_CHARS] or " " for text in texts]
+        found: list[Understanding] = self._batched((tuple(visible(text)[:_READ_CHARS] or " " for text in texts), before))
+        return found
+
+    def _run(self, calls: Sequence[tuple[tuple[str, ...], str | None]]) -> list[list[Understanding]]:
+        """Read the texts of one or several calls, made by different conversations at the same time, as one batch."""
+        clean = [text for texts, _ in calls for text in texts]
+        languages = [before for texts, before in calls for _ in texts]
+        readings = iter(self._read(clean, languages))
+        return [[next(readings) for _ in texts] for texts, _ in calls]
+
+    def _read(self, clean: Sequence[str], before: Sequence[str | None]) -> list[Understanding]:
         block = self.encoder.encode_for_tasks(clean, self._stack)
         vectors = self.encoder.pool(block.hidden["base"], block.mask).numpy().astype(np.float32)
         intents = self._classes("intent", block, clean)
@@ -91,7 +103,7 @@ class Understander:
             )
             found.append(
                 Understanding(
-                    language=detect(text, before, self._languages),
+                    language=detect(text, before[row], self._languages),
                     intents=tuple(guesses[:8]),
                     out_of_scope=chances.get(OUT_OF_SCOPE, 0.0),
                     sentiment=_sentiment(feelings[row]) if feelings else None,

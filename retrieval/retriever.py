@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 CANDIDATES = 50
 SAME_LANGUAGE_BONUS = 0.05
+#: BM25's share of the query's idf runs lower than a cosine: on the sample's validation questions a share of 0.16 told right
+#: from outside as well as a fused score of 0.53 did. Dividing by this keeps one evidence threshold for all languages.
+LEXICAL_SCALE = 0.3
 _MAX_CHARS = 4_000  # beyond this an encoder of 256 or 512 tokens sees nothing
 
 
@@ -81,7 +84,8 @@ class Retriever:
         if not len(rows):
             return []
         dense = self.index.nearest.vectors[rows] @ vector
-        fused = combine(dense, coverage[rows], self.index.alpha("zh" if is_chinese(text) else prefer_lang or lang))
+        alpha = self.index.alpha("zh" if is_chinese(text) else prefer_lang or lang)
+        fused = np.minimum(combine(dense, coverage[rows], alpha) / (alpha + LEXICAL_SCALE * (1 - alpha)), 1.0)
         ranked = fused if prefer_lang is None else fused + SAME_LANGUAGE_BONUS * self.index.shelf.of_lang(prefer_lang)[rows]
         order = np.argsort(-ranked, kind="stable")[:k].tolist()
         return [

@@ -12,7 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,7 @@ def _large_index(home: Path, wired: Any, count: int) -> Any:
     """Build an index of ``count`` passages: the sample company's own and synthetic ones behind them."""
     from retrieval import index as versions
 
-    own = wired.assistant._retriever.index
+    own = versions.open_current(wired.home / "index", wired.encoder.sha256)
     passages = own.shelf.passages()
     vectors = np.asarray(own.nearest.vectors, dtype=np.float32)
     extra, far = synthetic(count - len(passages), seed=11)
@@ -138,16 +140,26 @@ def main(data: Path, home: Path | None = None, count: int = 100_000) -> list[dic
     Returns:
         Rows for the bench table.
     """
+    from assistant.pipeline import Assistant
     from assistant.settings import load
     from retrieval.retriever import Retriever
-    from ui.wiring import build
+    from ui.wiring import build, make_redactor, salt, serve
 
     with tempfile.TemporaryDirectory() as scratch:
         place = sample_home(home or Path(scratch) / "home")
         wired = build(load(place / "deskhand.toml"), place)
         index = _large_index(Path(scratch), wired, count)
-        assistant = wired.assistant
-        assistant._retriever = Retriever(index, wired.encoder.encode)
+        serving, _ = serve(wired.settings, place, wired.encoder, wired.registry)
+        large = replace(serving, retriever=Retriever(index, wired.encoder.encode))
+        assistant = Assistant(
+            store=wired.store,
+            serving=lambda: large,
+            redactor=make_redactor(wired.settings),
+            company=wired.assistant.company,
+            salt=salt(place),
+            now=lambda: datetime.now(UTC),
+            new_id=lambda: uuid.uuid4().hex,
+        )
         questions = [row["text"] for row in rows(ROOT / "data" / "sample" / "validation" / "intent.jsonl") if row["lang"] == "en"]
         questions = (questions * 4)[: TURNS + 20]
         p50, p95 = _percentiles(assistant.turn, questions)
