@@ -29,13 +29,13 @@ _DEED = re.compile(
     r"updated|booked|arranged|credited|replaced|approved)\b|\bon my (?:side|end)\b"
     r"|\b(?:records?|system) shows?\b|\baccording to (?:your|our|the) (?:order|record|serial)"
     r"|我(?:已|帮您|给您|替您|这边|这就|刚|查|看到|看了|按|会|来|今天|明天)|已经?(?:为您|帮您|给您)|这边(?:已|帮|给|查)"
-    r"|(?:记录|系统)显示|按(?:您的)?(?:序列号|记录|订单)|给我[一几]?(?:分钟|点时间)",
+    r"|(?:记录|系统)显示|按(?:您的)?(?:序列号|记录|订单)|给我[一几]?(?:分钟|点时间)|稍等",
     re.I,
 )
 #: Who answered then does not answer now: "Jonas from the team here.", "我是真人客服小林。"
 _INTRODUCTION = re.compile(
-    r"^\W*(?-i:[A-Z][a-z]+) (?:here|from (?:the |our )?(?:\w+ ){0,2}(?:team|support|desk|care|service)(?: here)?)"
-    r"(?:, [^.!?]{0,40})?[.!]?$"
+    r"^\W*(?-i:(?!Click|Tap|Press|Look|Start|Sign|Enter|Go|See)[A-Z][a-z]+) "
+    r"(?:here|from (?:the |our )?(?:\w+ ){0,2}(?:team|support|desk|care|service)(?: here)?)(?:, [^.!?]{0,40})?[.!]?$"
     r"|(?:^|[，。！,])\s*我是[^，。！,]{1,10}(?:$|[，。！,])|(?:这里是|这边是)[^，。！,]{0,8}(?:客服|人工|真人|顾问)"
     r"|这里是[^，。！,]{1,6}[。！]?$|客服[^，。！,]{0,6}已接入",
     re.I,

@@ -65,13 +65,15 @@ _BREAK = re.compile(
     re.I,
 )
 
-#: What a question or a wish looks like; a message is only cut where two of its parts do.
+#: What a question or a wish looks like; a message is only cut where two of its parts do, or where it says "also".
 _WISH = re.compile(
-    r"[?？]|^\W*(?:how|what|when|where|which|who|why|can|could|do|does|did|is|are|will|would|should|may|please|also|tell me|"
-    r"i want|i need|i'd like|i would like)\b"
+    r"[?？]|^\W*(?:what|when|where|which|who|why|how|please|tell me|need|can|could|do|does|did|is|are|will|would|should|any)\b"
+    r"|\bhow (?:do|does|can|could|long|much|many|would|should)\b|\b(?:can|could|may|should|do|did|will|would) (?:i|you|we)\b"
+    r"|\bdoes (?:it|the|this|that|my)\b|\b(?:i|we)(?:'d| would) (?:like|want|rather)\b|\bi (?:want|need)\b|\bwant to\b"
     r"|怎么|怎样|如何|多久|多少|哪|什么|吗|呢|能不能|可不可以|可以|能否|是否|想|请|帮|麻烦|要",
     re.I,
 )
+_ALSO = re.compile(r"\balso\b|\banother (?:thing|question)\b|\bbtw\b|\bby the way\b|另外|还有|顺便|还想问", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +93,15 @@ def parts(text: str, most: int = 3) -> tuple[str, ...]:
         most: At most so many parts.
 
     Returns:
-        Two or more parts of at least two words (four Han characters), two of them questions or wishes; one question alone
-        where only courtesy stands beside it; or nothing.
+        Two or more parts of at least two words (four Han characters), of which two are questions or wishes, or which "also"
+        joins; one question alone where only courtesy stands beside it; or nothing.
     """
     if len(text) > 600:
         return ()
     cut = [piece.strip(" ,，") for piece in _BREAK.split(text) if piece]
     pieces = [piece for piece in cut if _weight(piece) >= 2]
     wishes = [piece for piece in pieces if _WISH.search(piece)]
-    if len(wishes) > 1:
+    if len(wishes) > 1 or (len(pieces) > 1 and _ALSO.search(text)):
         return tuple(pieces[:most])
     beside = [piece for piece in cut if piece not in wishes]
     return tuple(wishes) if beside and all(_COURTESY.search(piece) for piece in beside) else ()

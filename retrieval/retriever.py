@@ -85,11 +85,12 @@ class Retriever:
             return []
         dense = self.index.nearest.vectors[rows] @ vector
         alpha = self.index.alpha("zh" if is_chinese(text) else prefer_lang or lang)
-        fused = np.minimum(combine(dense, coverage[rows], alpha) / (alpha + LEXICAL_SCALE * (1 - alpha)), 1.0)
+        fused = combine(dense, coverage[rows], alpha) / (alpha + LEXICAL_SCALE * (1 - alpha))
         ranked = fused if prefer_lang is None else fused + SAME_LANGUAGE_BONUS * self.index.shelf.of_lang(prefer_lang)[rows]
         order = np.argsort(-ranked, kind="stable")[:k].tolist()
         return [
-            Hit(self.index.shelf.passage(int(rows[at])), float(fused[at]), float(dense[at]), float(coverage[rows[at]]))
+            # Cut off at 1 only here: where many pass it, as for short Chinese questions, they are still ranked.
+            Hit(self.index.shelf.passage(int(rows[at])), min(float(fused[at]), 1.0), float(dense[at]), float(coverage[rows[at]]))
             for at in order
         ]
 

@@ -41,6 +41,14 @@ def composed(*hits: Passage, templates: Templates = NONE, understood: Understand
         "我已为您办理退款。",
         "已经帮您取消订单了。",
         "这边帮您查了一下。",
+        "Jonas from the team here.",
+        "Tomek from customer care.",
+        "Mara here, on your case.",
+        "According to your order it left on Monday.",
+        "我是真人客服小林。",
+        "我来帮您看看，我是文博。",
+        "按序列号查，您的门铃已在6月10日过保。",
+        "记录显示扫地机回到基站但没有电流。",
     ],
 )
 def test_an_agents_deed_is_never_said_as_the_bots_own(deed: str) -> None:
@@ -54,6 +62,20 @@ def test_an_agents_deed_is_never_said_as_the_bots_own(deed: str) -> None:
 def test_a_sentence_with_another_customers_data_is_left_out(mark: str) -> None:
     (draft,) = composed(passage(f"It goes to {mark} today. Returns are free within 30 days. The label is in your account."))
     assert mark not in draft.text and draft.text.startswith("Returns are free")
+
+
+@pytest.mark.parametrize("greeting", ["何美玲您好，", "您好！", "亲，", "你好呀，"])
+def test_another_customers_name_in_a_greeting_is_left_out(greeting: str) -> None:
+    (draft,) = composed(passage(f"{greeting}收货后30天内可以免费退货。面单在账户里下载。"))
+    assert draft.text.replace(" ", "") == "收货后30天内可以免费退货。面单在账户里下载。"
+
+
+@pytest.mark.parametrize(
+    "text", ["Click here, then choose Return. The label is free.", "还不行的话，告诉我是哪款设备、灯怎么亮。"]
+)
+def test_what_only_looks_like_an_introduction_stays(text: str) -> None:
+    (draft,) = composed(passage(text))
+    assert draft.text == text
 
 
 def test_a_template_asks_for_the_slot_it_needs_and_fills_it_when_known() -> None:

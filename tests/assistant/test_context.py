@@ -163,3 +163,31 @@ def test_courteous_words_are_courtesy(text: str, name: str) -> None:
 
 def test_nothing_understood_is_no_error() -> None:
     assert read_in_context("what?", seen(), seen(), (seen(), seen()), "returns", sure=0.5).main.intents == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Thanks! And how do I pay?", ("And how do I pay?",)),
+        ("thanks, and how can I pay?", ("how can I pay?",)),
+        ("谢谢！怎么付款？", ("怎么付款？",)),
+        ("My camera is broken. What now?", ()),
+        ("Thanks!", ()),
+    ],
+)
+def test_a_question_beside_courtesy_is_read_by_itself(text: str, expected: tuple[str, ...]) -> None:
+    assert parts(text) == expected
+
+
+def test_what_was_unclear_is_read_again_with_what_came_after() -> None:
+    alone, together = seen(("change", 0.2)), seen(("order_status", 0.9))
+    reading = read_in_context("[ORDER_1]", alone, together, (), None, sure=0.5)
+    assert (reading.kind, reading.main.intents[0].name) == ("follow_up", "order_status")
+    unsure = read_in_context("the stuff", alone, seen(("order_status", 0.4)), (), None, sure=0.5)
+    assert (unsure.kind, unsure.main.intents[0].name) == ("question", "change")
+
+
+def test_a_question_of_its_own_is_not_drawn_to_the_topic_by_its_first_word() -> None:
+    current, joined = seen(("plus_cancel", 0.5), ("start_return", 0.2)), seen(("order_status", 0.48))
+    reading = read_in_context("怎么退货？", current, joined, (), "order_status", sure=0.5)
+    assert (reading.kind, reading.main.intents[0].name) == ("question", "plus_cancel")
