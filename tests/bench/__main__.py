@@ -56,13 +56,14 @@ def _run(part: str, data: Path, home: Path) -> list[dict[str, Any]]:
 
         return turn(data, home)
     if part == "ingest":
+        from tests.bench.bench_ingest import SAMPLE
         from tests.bench.bench_ingest import main as ingest
 
-        return ingest(data)
+        return ingest([SAMPLE / "conversations.jsonl.gz", data / "bitext_support_2023"])
     if part == "retrieval":
         from tests.bench.bench_retrieval import main as retrieval
 
-        return list(retrieval(data))
+        return list(retrieval(data / "feedbackqa_quebec_who"))
     from tests.bench.bench_pii import main as pii
 
     return list(pii(data))
