@@ -84,6 +84,8 @@ _PHONE_CUE = re.compile(
     r"|message|messages|answering|registered|handy|anruf\w{0,4}|telefon\w{0,8}|rückruf)\b|电话|手机|号码|联系",
     re.I,
 )
+#: Small towns still have six digits, written in pairs; only a word like *call* or *office* beside them makes them a phone.
+_SHORT_PAIRS = re.compile(r"\d\d(?:[ -]\d\d){2}")
 _PHONE_AFTER = re.compile(r"^[ ,\\-]{0,3}\(?(?:office|fax|mobile|cell|home|work|desk)\b", re.I)
 _OTHER_CUE = re.compile(
     r"(?:\b(?:order|invoice|ticket|case|ref|reference|item|sku|model|serial|id|version|zip|part|isbn|ean|article|policy|licen[cs]e)"
@@ -292,13 +294,13 @@ def phones(text: str, regions: Sequence[str]) -> Iterator[Span]:
     Yields:
         Spans of kind ``PHONE``.
     """
-    if sum(char.isdigit() for char in text) < 7:
+    if sum(char.isdigit() for char in text) < 6:
         return
     lookups = 0
     for start, end in _digit_runs(text):
         shown = text[start:end]
         digits = sum(char.isdigit() for char in shown)
-        shape = _phone_shape(text, start, end, digits) if 7 <= digits <= 31 else "no"
+        shape = _phone_shape(text, start, end, digits) if 7 <= digits <= 31 or _SHORT_PAIRS.fullmatch(shown) else "no"
         if shape == "ask":
             lookups += 1
             shape = "yes" if lookups > MAX_PHONE_LOOKUPS or _is_valid_phone(shown, regions) else "no"
@@ -328,7 +330,7 @@ def _phone_shape(text: str, start: int, end: int, digits: int) -> str:
         return "no"
     if (_PHONE_CUE.search(before) or _PHONE_AFTER.search(after)) and not re.fullmatch(r"\d{1,8}\.\d{1,2}", shown):
         return "yes"
-    if digits > 17:
+    if digits > 17 or digits < 7:
         return "no"
     if _NANP_SHAPE.search(shown) or _PAIRS_SHAPE.search(shown) or _CHINESE_MOBILE.search(shown):
         return "yes"

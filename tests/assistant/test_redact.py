@@ -235,3 +235,11 @@ def test_phone_metadata_is_loaded_only_for_a_text_with_seven_digits() -> None:
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("text", ["You can call 41 72 19 after six", "Ring me: 55-20-18 office", "61 20 44 office"])
+def test_six_digits_in_pairs_are_a_phone_only_beside_a_word_that_says_so(text: str) -> None:
+    redactor = Redactor([], [], ["GB"])
+    assert "[PHONE_1]" in redactor.redact(text, Memory("salt")).text
+    bare = "The set holds 41 72 19 pieces"
+    assert redactor.redact(bare, Memory("salt")).text == bare

@@ -40,9 +40,9 @@ def main() -> None:
         return
     print(f"\n{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     for row in table:
-        print(f"{row['figure']}\n    measured {_text(row['value'])}   target {_text(row['target'])}   n {row['n']}")
+        print(f"{row['figure']}: {_text(row['value'])}   (target {_text(row['target'])}, n {row['n']})")
         for name in ("peer", "limit"):
-            if row.get(name) not in (None, ""):
+            if row.get(name) not in (None, "", {}):
                 print(f"    {name}: {_text(row[name])}")
 
 
@@ -70,7 +70,9 @@ def _run(part: str, data: Path, home: Path) -> list[dict[str, Any]]:
 
 
 def _text(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_text(one)}" for name, one in value.items())
+    return "stated" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import platform
 import re
 import sys
 import time
@@ -41,7 +40,7 @@ NORMAL = (
 
 
 def main(data: Path, missed: int = 0) -> list[dict[str, Any]]:
-    """Measure both files and print the table.
+    """Measure both files.
 
     Args:
         data: The folder that holds ``presidio_pii``.
@@ -60,12 +59,6 @@ def main(data: Path, missed: int = 0) -> list[dict[str, Any]]:
         with gzip.open(folder / name, "rt", encoding="utf-8") as lines:
             rows += _measure([json.loads(line) for line in lines], role, redactor, missed if role == "development" else 0)
     rows.append(_row("redact one message, ms", _milliseconds(redactor), 1.0, None, None, 2000))
-    print(
-        f"{'figure':58s} {'value':>8s} {'target':>7s} {'peer':>7s} {'limit':>6s} {'n':>6s}   Python {platform.python_version()}"
-    )
-    for row in rows:
-        shown = [f"{row[key]:.4f}" if isinstance(row[key], float) else "" for key in ("value", "target", "peer", "limit")]
-        print(f"{row['figure']:58s} {shown[0]:>8s} {shown[1]:>7s} {shown[2]:>7s} {shown[3]:>6s} {row['n']:6d}")
     return rows
 
 
@@ -123,4 +116,5 @@ if __name__ == "__main__":
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--missed", type=int, default=0, help="above 0: list what was missed in the development file")
     arguments = parser.parse_args()
-    main(arguments.data, arguments.missed)
+    for line in main(arguments.data, arguments.missed):
+        print(line)
