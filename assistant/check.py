@@ -101,9 +101,7 @@ def decide(
     if drafts and drafts[0].origin == "social":
         return Verdict("send", "social", drafts[0].text, checks), drafts[0]
     if wants_person:
-        return Verdict("handoff", "asked_for_person", say("handoff_asked", lang, hours=when), checks), drafts[
-            0
-        ] if drafts else None
+        return Verdict("handoff", "asked_for_person", say("handoff_asked", lang, hours=when), checks), None
     if understanding.out_of_scope > thresholds.max_out_of_scope:
         return Verdict("clarify", "out_of_scope", say("out_of_scope", lang, company=company), checks), None
     needed = thresholds.min_confidence * (0.5 if follow_up else 1.0)

@@ -87,7 +87,7 @@ def coverage_at(chances: NDArray[np.float32], truth: NDArray[np.int64], precisio
     return float((np.flatnonzero(good)[-1] + 1) / len(right)) if good.any() else 0.0
 
 
-def choose_threshold(chances: NDArray[np.float32], truth: NDArray[np.int64], precision: float = 0.96) -> float:
+def choose_threshold(chances: NDArray[np.float32], truth: NDArray[np.int64], precision: float = 0.97) -> float:
     """Return the confidence from which on answers were right with ``precision`` on validation, within [0.3, 0.8]."""
     if not len(truth):
         return 0.5
@@ -98,7 +98,7 @@ def choose_threshold(chances: NDArray[np.float32], truth: NDArray[np.int64], pre
     return min(max(float(confidence[order[good[-1]]]) if len(good) else 0.8, 0.3), 0.8)
 
 
-def choose_out_of_scope_threshold(scores: NDArray[np.float32], outside: NDArray[np.bool_], kept: float = 0.985) -> float:
+def choose_out_of_scope_threshold(scores: NDArray[np.float32], outside: NDArray[np.bool_], kept: float = 0.98) -> float:
     """Return the out-of-scope score above which a message is refused, such that ``kept`` of the others stay."""
     inside = scores[~outside]
     return min(max(float(np.quantile(inside, kept)), 0.05), 0.9) if len(inside) else 0.5

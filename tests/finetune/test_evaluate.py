@@ -97,7 +97,7 @@ def test_thresholds_stay_in_their_range() -> None:
     assert choose_threshold(NOTHING, NO_TRUTH) == 0.5
     scores = np.linspace(0, 0.5, 41, dtype=np.float32)
     inside = np.zeros(41, dtype=bool)
-    assert choose_out_of_scope_threshold(scores, inside) == pytest.approx(0.4875)
+    assert choose_out_of_scope_threshold(scores, inside, 0.975) == pytest.approx(0.4875)
     assert choose_out_of_scope_threshold(scores * 0, inside) == pytest.approx(0.05)
     assert choose_out_of_scope_threshold(scores, ~inside) == 0.5
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,7 @@ def test_the_page_is_built_without_calls_home(parts: Any) -> None:
     async def built() -> Any:
         return build(parts)
 
-    page = asyncio.run(built())
+    with ThreadPoolExecutor(1) as own:  # a thread of its own, because a browser test may have left a loop running in this one
+        page = own.submit(lambda: asyncio.run(built())).result()
     assert page.analytics_enabled is False
     assert all(fn.api_visibility == "private" for fn in page.fns.values())
