@@ -24,7 +24,7 @@ _GREETING = re.compile(
 _DEED = re.compile(
     r"\b(?:i|we)(?:'ve|’ve| have|'m|’m| am|'ll|’ll| will| just| already)\b"
     r"|\b(?:i|we) (?:can see|see|checked|found|sent|refunded|moved|changed|"
-    r"cancelled|opened|booked|asked|raised|processed|issued|arranged)\b|\blet me (?:check|see|look)"
+    r"cancelled|opened|booked|asked|raised|processed|issued|arranged)\b|\blet me\b|\bplease (?:wait|hold|bear)\b"
     r"|\b(?:has|have) (?:now |just |already |also )?been (?:refunded|cancell?ed|issued|processed|sent|shipped|dispatched|changed|"
     r"updated|booked|arranged|credited|replaced|approved)\b|\bon my (?:side|end)\b"
     r"|\b(?:records?|system) shows?\b|\baccording to (?:your|our|the) (?:order|record|serial)"
