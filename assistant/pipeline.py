@@ -21,6 +21,7 @@ from assistant.language import detect
 from assistant.phrases import say
 from assistant.records import Feedback, Hit, Message, Reply, Turn, Understanding, Verdict
 from assistant.redact import Memory, Redactor, fill
+from assistant.relevance import on_topic
 from assistant.store import Store
 from assistant.understand import Understander, drop_invisible, visible
 
@@ -206,6 +207,8 @@ class Assistant:
         query = _query(asked, reading, text)
         vector = main.vector if query == text and not reading.others else None
         hits = serving.retriever.search(query, vector=vector, k=self._k, prefer_lang=main.language)
+        if not main.intents and main.vector is not None:
+            hits = on_topic(hits, main.vector, serving.understander.encoder.encode)
         clock.mark("retrieve")
         verdict, evidence, origin = self._decide(asked, reading, hits, slots)
         if reading.others and verdict.action != "handoff":
