@@ -1,22 +1,24 @@
-"""The forward pass of BERT-shaped encoders over plain weight tensors, with several LoRA adapters in one batch.
+"""The forward pass of BERT-shaped encoders over plain weight tensors, with several adapters in one batch.
 
 Why not transformers at serving time: importing it with peft costs 2.7 s of a cold start, and peft's mixed-adapter batch
 took 30 ms a message where this takes 14 (see DECISIONS.md). Training uses transformers and peft; a test holds both to
 the same numbers. Knows tensors only: no files, no tokenizer, no tasks.
 
 Shapes: B rows, T tokens, D width, H heads, K adapters, R rank.
-Method: BERT (Devlin et al. 2019, arXiv:1810.04805); LoRA (Hu et al. 2021, arXiv:2106.09685).
+Methods: BERT (Devlin et al. 2019, arXiv:1810.04805); LoRA (Hu et al. 2021, arXiv:2106.09685); IA3 (Liu et al. 2022,
+arXiv:2205.05638); prefix tuning (Li & Liang 2021, arXiv:2101.00190); prompt tuning (Lester et al. 2021, arXiv:2104.08691).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from assistant.errors import EncoderError
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 #: Linear layers an adapter may change, by their name inside one encoder layer.
@@ -43,10 +45,25 @@ class BertShape:
 
 
 @dataclass(frozen=True, slots=True)
-class LoraWeights:
-    """One adapter: per ``layer.linear`` the transposed, scaled factors ``down (in, R)`` and ``up (R, out)``."""
+class AdapterWeights:
+    """One adapter as it is served; which parts are filled depends on the method it was trained by.
 
-    factors: Mapping[tuple[int, str], tuple[Tensor, Tensor]]
+    Attributes:
+        factors: LoRA and AdaLoRA: per ``(layer, linear)`` the transposed, scaled factors ``down (in, R)`` and ``up (R, out)``.
+        gains: IA3: per ``(layer, linear)`` a vector that multiplies the linear's output, or the input of ``output.dense``.
+        prefix: Prefix tuning: per layer keys and values ``(P, D)`` that every token attends to.
+        prompt: Prompt tuning: virtual token embeddings ``(P, D)`` in front of the text.
+    """
+
+    factors: Mapping[tuple[int, str], tuple[Tensor, Tensor]] = field(default_factory=dict)
+    gains: Mapping[tuple[int, str], Tensor] = field(default_factory=dict)
+    prefix: Mapping[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    prompt: Tensor | None = None
+
+    @property
+    def low_rank(self) -> bool:
+        """Say whether LoRA factors are all there is, so that the adapter can share a batch with others."""
+        return not self.gains and not self.prefix and self.prompt is None
 
 
 class LoraBank:
@@ -55,7 +72,7 @@ class LoraBank:
     Block 0 of a batch belongs to the bare base; block k to adapter k. Adapters of smaller rank are padded with zeros.
     """
 
-    def __init__(self, adapters: Sequence[LoraWeights]) -> None:
+    def __init__(self, adapters: Sequence[AdapterWeights]) -> None:
         """Stack the factors of each linear over the adapters."""
         import torch
 
@@ -130,20 +147,40 @@ class Bert:
         except KeyError as error:
             raise EncoderError(f"the encoder's weights lack {error}; is it a BERT-shaped model?") from error
 
-    def check(self, name: str, adapter: LoraWeights) -> None:
-        """Check that an adapter's factors fit this encoder's linears.
+    def check(self, name: str, adapter: AdapterWeights) -> None:
+        """Check that an adapter's tensors fit this encoder.
 
         Raises:
-            EncoderError: If a layer is not there or a factor has another size.
+            EncoderError: If a layer is not there or a tensor has another size.
         """
-        width, inner = self.shape.width, self._layers[0]["intermediate.dense"][0].shape[0]
+        width, inner, layers = self.shape.width, self._layers[0]["intermediate.dense"][0].shape[0], self.shape.layers
         for (layer, linear), (down, up) in adapter.factors.items():
             wanted = (inner if linear == "output.dense" else width, inner if linear == "intermediate.dense" else width)
-            if layer >= self.shape.layers or (down.shape[0], up.shape[1]) != wanted or down.shape[1] != up.shape[0]:
+            if layer >= layers or (down.shape[0], up.shape[1]) != wanted or down.shape[1] != up.shape[0]:
                 raise EncoderError(
                     f"adapter {name!r} does not fit the encoder: layer {layer} {linear} has factors {tuple(down.shape)} and "
-                    f"{tuple(up.shape)}, the encoder has {self.shape.layers} layers with {wanted} there; train it on this base"
+                    f"{tuple(up.shape)}, the encoder has {layers} layers with {wanted} there; train it on this base"
                 )
+        wrong = [
+            f"layer {layer} {linear}"
+            for (layer, linear), gain in adapter.gains.items()
+            if layer >= layers or gain.shape != (inner if linear in ("output.dense", "intermediate.dense") else width,)
+        ]
+        for layer, (keys, values) in adapter.prefix.items():
+            if layer >= layers or keys.shape != values.shape or keys.shape[1:] != (width,):
+                wrong.append(f"the prefix of layer {layer}")
+        if adapter.prompt is not None and adapter.prompt.shape[1:] != (width,):
+            wrong.append("the prompt")
+        if wrong:
+            raise EncoderError(
+                f"adapter {name!r} does not fit the encoder of {layers} layers and width {width}: "
+                f"{', '.join(wrong)}; train it on this base"
+            )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the number format of the weights."""
+        return self._embed_norm[0].dtype
 
     def to_bfloat16(self) -> Bert:
         """Return a copy with bfloat16 weights, for processors with matrix tiles (AMX)."""
@@ -172,43 +209,143 @@ class Bert:
         Returns:
             Hidden states ``((K + 1) * B, T, D)``; rows ``k * B`` to ``(k + 1) * B`` belong to block k.
         """
-        from torch.nn import functional as fn
-
-        width, heads, eps = self.shape.width, self.shape.heads, self.shape.eps
-        tokens = ids.shape[1]
-        offset = self.shape.position_offset
-        positions = self._embed["position_embeddings"][offset : offset + tokens]
-        h = fn.embedding(ids, self._embed["word_embeddings"]) + positions + self._embed["token_type_embeddings"][0]
-        h = fn.layer_norm(h, (width,), *self._embed_norm, eps)
+        h = self.embed(ids)
         attend = None if mask is None else mask[:, None, None, :]
         adapting = False
-        for index, layer in enumerate(self._layers[:layers]):
+        for index in range(self.shape.layers if layers is None else layers):
             if bank is not None and bank.size and not adapting and index >= bank.first_layer:
                 adapting = True
                 h = h.repeat(bank.size + 1, 1, 1)
                 attend = None if attend is None else attend.repeat(bank.size + 1, 1, 1, 1)
-            rows = h.shape[0]
-            qkv = fn.linear(h, *layer["qkv"])
-            if adapting and bank is not None:
-                for part, linear in enumerate(LINEARS[:3]):
-                    bank.add(index, linear, h, qkv[:, :, part * width : (part + 1) * width])
-            q, k, v = qkv.view(rows, tokens, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-            a = fn.scaled_dot_product_attention(q, k, v, attn_mask=attend).transpose(1, 2).reshape(rows, tokens, width)
-            h = fn.layer_norm(
-                h + self._linear(a, index, "attention.output.dense", bank if adapting else None),
-                (width,),
-                *layer["attention.output.LayerNorm"],
-                eps,
-            )
-            f = fn.gelu(self._linear(h, index, "intermediate.dense", bank if adapting else None))
-            f = self._linear(f, index, "output.dense", bank if adapting else None)
-            h = fn.layer_norm(h + f, (width,), *layer["output.LayerNorm"], eps)
+            h = self._layer(index, h, attend, bank if adapting else None)
         if bank is not None and bank.size and not adapting:
             h = h.repeat(bank.size + 1, 1, 1)
         return h
 
-    def _linear(self, x: Tensor, index: int, linear: str, bank: LoraBank | None) -> Tensor:
+    def forward_with(self, ids: Tensor, mask: Tensor | None, weights: AdapterWeights) -> Tensor:
+        """Run the encoder with one adapter of any method; gradients flow into its tensors if they ask for them.
+
+        Args:
+            ids: Token ids ``(B, T)`` int64.
+            mask: True at real tokens ``(B, T)``; ``None`` if there is no padding.
+            weights: The adapter.
+
+        Returns:
+            Hidden states ``(B, T, D)`` of the text's own tokens.
+        """
+        import torch
+
+        h = self.embed(ids, weights.prompt)
+        virtual = 0 if weights.prompt is None else weights.prompt.shape[0]
+        if mask is not None and virtual:
+            mask = torch.cat([mask.new_ones(mask.shape[0], virtual), mask], dim=1)
+        return self.run(h, mask, weights)[:, virtual:]
+
+    def run(self, h: Tensor, mask: Tensor | None, weights: AdapterWeights, first: int = 0) -> Tensor:
+        """Run layers ``first`` and above with one adapter on hidden states ``(B, T, D)``; gradients flow into the adapter."""
+        attend = None if mask is None or bool(mask.all()) else mask[:, None, None, :]
+        for index in range(first, self.shape.layers):
+            h = self._layer(index, h, attend, None, weights)
+        return h
+
+    def embed(self, ids: Tensor, prompt: Tensor | None = None) -> Tensor:
+        """Embed tokens, behind a prompt's virtual ones if there is one: ``(B, P + T, D)``."""
+        import torch
         from torch.nn import functional as fn
 
+        h = fn.embedding(ids, self._embed["word_embeddings"])
+        if prompt is not None:
+            h = torch.cat([prompt.to(h.dtype).expand(h.shape[0], -1, -1), h], dim=1)
+        offset = self.shape.position_offset
+        positions = self._embed["position_embeddings"][offset : offset + h.shape[1]]
+        h = h + positions + self._embed["token_type_embeddings"][0]
+        return fn.layer_norm(h, (self.shape.width,), *self._embed_norm, self.shape.eps)
+
+    def _layer(
+        self, index: int, h: Tensor, attend: Tensor | None, bank: LoraBank | None, weights: AdapterWeights | None = None
+    ) -> Tensor:
+        from torch.nn import functional as fn
+
+        width, heads, eps = self.shape.width, self.shape.heads, self.shape.eps
+        layer = self._layers[index]
+        rows, tokens = h.shape[:2]
+        qkv = fn.linear(h, *layer["qkv"])
+        if bank is not None:
+            for part, linear in enumerate(LINEARS[:3]):
+                bank.add(index, linear, h, qkv[:, :, part * width : (part + 1) * width])
+        if weights is not None and weights.factors:
+            qkv = qkv + _joint_change(weights, index, h)
+        if weights is not None and weights.gains:
+            qkv = qkv * _gains_of(weights, index, qkv)
+        q, k, v = qkv.view(rows, tokens, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
+        if weights is not None and index in weights.prefix:
+            k, v, attend = _with_prefix(weights.prefix[index], k, v, attend)
+        a = _attention(q, k, v, attend).transpose(1, 2).reshape(rows, tokens, width)
+        a = self._linear(a, index, "attention.output.dense", bank, weights)
+        h = fn.layer_norm(h + a, (width,), *layer["attention.output.LayerNorm"], eps)
+        f = fn.gelu(self._linear(h, index, "intermediate.dense", bank, weights))
+        f = self._linear(f, index, "output.dense", bank, weights)
+        return fn.layer_norm(h + f, (width,), *layer["output.LayerNorm"], eps)
+
+    def _linear(self, x: Tensor, index: int, linear: str, bank: LoraBank | None, weights: AdapterWeights | None) -> Tensor:
+        from torch.nn import functional as fn
+
+        gain = None if weights is None else weights.gains.get((index, linear))
+        if gain is not None and linear == "output.dense":
+            x = x * gain
         y = fn.linear(x, *self._layers[index][linear])
-        return y if bank is None else bank.add(index, linear, x, y)
+        if bank is not None:
+            y = bank.add(index, linear, x, y)
+        pair = None if weights is None else weights.factors.get((index, linear))
+        if pair is not None:
+            y = y + (x @ pair[0].to(x.dtype)) @ pair[1].to(x.dtype)
+        return y if gain is None or linear == "output.dense" else y * gain
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, attend: Tensor | None) -> Tensor:
+    """Attend; written out while training, because the fused kernel's backward pass on a CPU is ten times slower."""
+    import torch
+    from torch.nn import functional as fn
+
+    if not torch.is_grad_enabled():
+        return fn.scaled_dot_product_attention(q, k, v, attn_mask=attend)
+    scores = (q @ k.transpose(2, 3)) * q.shape[-1] ** -0.5
+    if attend is not None:
+        scores = scores.masked_fill(~attend, float("-inf"))
+    return torch.softmax(scores, dim=3) @ v
+
+
+def _joint_change(weights: AdapterWeights, layer: int, h: Tensor) -> Tensor:
+    """Return what LoRA adds to query, key and value side by side ``(B, T, 3 D)``, in two matrix products instead of six."""
+    import torch
+
+    width = h.shape[-1]
+    pairs = [weights.factors.get((layer, linear)) for linear in LINEARS[:3]]
+    downs = [pair[0] for pair in pairs if pair is not None]
+    if not downs:
+        return h.new_zeros(3 * width)
+    ups = [h.new_zeros(0, width) if pair is None else pair[1].to(h.dtype) for pair in pairs]
+    joint: Tensor = (h @ torch.cat(downs, dim=1).to(h.dtype)) @ torch.block_diag(*ups)  # type: ignore[no-untyped-call]
+    return joint
+
+
+def _gains_of(weights: AdapterWeights, layer: int, qkv: Tensor) -> Tensor:
+    """Return the factors of query, key and value side by side ``(3 D,)``; one where IA3 does not touch them."""
+    import torch
+
+    width = qkv.shape[-1] // 3
+    parts = [weights.gains.get((layer, linear)) for linear in LINEARS[:3]]
+    return torch.cat([qkv.new_ones(width) if part is None else part for part in parts])
+
+
+def _with_prefix(
+    prefix: tuple[Tensor, Tensor], k: Tensor, v: Tensor, attend: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Put a prefix's keys and values ``(P, D)`` before those of the text ``(B, H, T, d)``."""
+    import torch
+
+    rows, heads, _, size = k.shape
+    extra = [part.to(k.dtype).view(-1, heads, size).transpose(0, 1).expand(rows, -1, -1, -1) for part in prefix]
+    if attend is not None:
+        attend = torch.cat([attend.new_ones(rows, 1, 1, extra[0].shape[2]), attend], dim=3)
+    return torch.cat([extra[0], k], dim=2), torch.cat([extra[1], v], dim=2), attend

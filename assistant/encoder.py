@@ -6,17 +6,19 @@ and batches texts of like length together. Knows nothing of intents or passages;
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assistant.bert import Bert, BertShape, LoraBank, LoraWeights
+from assistant.bert import AdapterWeights, Bert, BertShape, LoraBank
 from assistant.errors import EncoderError
 
 if TYPE_CHECKING:
@@ -31,10 +33,11 @@ _TOKENS_PER_BATCH = 4096  # rows x tokens that fit the cache of small servers; l
 
 @dataclass(frozen=True, slots=True)
 class AdapterStack:
-    """Adapters made ready for one batch, with their names in the bank's order."""
+    """Adapters made ready for one batch: LoRA ones in the bank, with their names in its order, the others beside it."""
 
     names: tuple[str, ...]
     bank: LoraBank
+    others: Mapping[str, AdapterWeights] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,25 @@ def has_matrix_tiles() -> bool:
     return bool(torch.cpu._is_amx_tile_supported())
 
 
+@functools.cache
+def bfloat16_pays() -> bool:
+    """Measure, once, whether matrix products in bfloat16 are clearly faster here than in float32; training asks."""
+    import time
+
+    import torch
+
+    def seconds(dtype: torch.dtype) -> float:
+        x, w = torch.ones(512, 384, dtype=dtype), torch.ones(1536, 384, dtype=dtype)
+        best = math.inf
+        for _ in range(7):
+            started = time.perf_counter()
+            torch.nn.functional.linear(x, w)
+            best = min(best, time.perf_counter() - started)
+        return best
+
+    return has_matrix_tiles() or seconds(torch.float32) > 1.5 * seconds(torch.bfloat16)
+
+
 class Encoder:
     """The base encoder with a bank of named adapters; safe to call from several threads.
 
@@ -159,7 +181,7 @@ class Encoder:
         self._tokenizer.enable_truncation(self.max_tokens)
         self._adapters = AdapterStack((), LoraBank(()))
 
-    def set_adapters(self, adapters: Mapping[str, LoraWeights]) -> None:
+    def set_adapters(self, adapters: Mapping[str, AdapterWeights]) -> None:
         """Replace the adapters that serve by default, all at once; calls under way finish with the old ones.
 
         Raises:
@@ -168,7 +190,7 @@ class Encoder:
         # One assignment: names and bank of different calls must never be seen together.
         self._adapters = self.stack(adapters)
 
-    def stack(self, adapters: Mapping[str, LoraWeights]) -> AdapterStack:
+    def stack(self, adapters: Mapping[str, AdapterWeights]) -> AdapterStack:
         """Check adapters against the base and stack them for ``encode_for_tasks``.
 
         Raises:
@@ -176,7 +198,9 @@ class Encoder:
         """
         for name, weights in adapters.items():
             self._bert.check(name, weights)
-        return AdapterStack(tuple(adapters), LoraBank(list(adapters.values())))
+        together = {name: weights for name, weights in adapters.items() if weights.low_rank}
+        others = {name: weights for name, weights in adapters.items() if not weights.low_rank}
+        return AdapterStack(tuple(together), LoraBank(list(together.values())), others)
 
     def encode(self, texts: Sequence[str], progress: Callable[[int], None] | None = None) -> NDArray[np.float32]:
         """Embed texts with the bare base, in batches of like length.
@@ -213,7 +237,7 @@ class Encoder:
         return out
 
     def encode_for_tasks(self, texts: Sequence[str], adapters: AdapterStack | None = None) -> EncodedBlock:
-        """Run base and all adapters over the texts in one forward pass.
+        """Run base and all LoRA adapters over the texts in one forward pass; adapters of another method take one each.
 
         Args:
             texts: One or a few messages, ``B`` of them.
@@ -231,8 +255,9 @@ class Encoder:
         ids, mask = self._pack([encoding.ids for encoding in encodings], longest)
         with torch.inference_mode():
             hidden = self._bert.forward(ids, mask, bank)
+            apart = {name: self._bert.forward_with(ids, mask, weights) for name, weights in stack.others.items()}
         blocks = hidden.view(len(names) + 1, len(texts), *hidden.shape[1:])
-        by_name = {"base": blocks[0]} | {name: blocks[row + 1] for row, name in enumerate(names)}
+        by_name = {"base": blocks[0]} | {name: blocks[row + 1] for row, name in enumerate(names)} | apart
         full = torch.ones(ids.shape, dtype=torch.bool) if mask is None else mask
         return EncodedBlock(by_name, full, [encoding.offsets for encoding in encodings])
 
@@ -260,6 +285,18 @@ class Encoder:
                 states = self._bert.forward(ids, mask, layers=layers)
                 found.update({row: states[at, : len(tokens[at])].clone() for at, row in enumerate(rows)})
         return [(found[row], _cut(encodings[row].offsets, max_tokens)) for row in range(len(texts))]
+
+    def forward_with(self, ids: Tensor, mask: Tensor, weights: AdapterWeights) -> Tensor:
+        """Run padded token ids ``(B, T)`` with one adapter, keeping gradients: hidden states ``(B, T, D)``."""
+        return self._bert.forward_with(ids, None if bool(mask.all()) else mask, weights)
+
+    def trainable(self, *, bfloat16: bool) -> Bert:
+        """Return the base for training an adapter on it, in bfloat16 if asked for; it is shared, not copied, in float32."""
+        return self._bert.to_bfloat16() if bfloat16 else self._bert
+
+    def tokens(self, texts: Sequence[str], max_tokens: int) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        """Tokenise texts: for each its token ids and their character offsets, cut to ``max_tokens``."""
+        return [(_cut(one.ids, max_tokens), _cut(one.offsets, max_tokens)) for one in self._tokens(texts)]
 
     def pool(self, hidden: Tensor, mask: Tensor) -> Tensor:
         """Pool hidden states ``(B, T, D)`` into unit vectors ``(B, D)`` the way the model was trained."""

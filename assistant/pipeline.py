@@ -12,62 +12,30 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
-from assistant import compose, context, history
-from assistant.check import Thresholds, decide
+from assistant import compose, context, corrections, history
+from assistant.check import decide
+from assistant.corrections import Corrections
 from assistant.errors import StoreError
+from assistant.feedback import Learned, keep_feedback
 from assistant.language import detect
 from assistant.phrases import say
-from assistant.records import Feedback, Hit, Message, Reply, Turn, Understanding, Verdict
+from assistant.reading import HISTORY, Asked, leans_on, query, read, topic, with_intent
+from assistant.records import Draft, Feedback, Hit, Message, Reply, Understanding, Verdict
 from assistant.redact import Memory, Redactor, fill
 from assistant.relevance import on_topic
+from assistant.serving import CompanyFacts as CompanyFacts
+from assistant.serving import Search as Search
+from assistant.serving import Serving as Serving
 from assistant.store import Store
-from assistant.understand import Understander, drop_invisible, visible
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from assistant.understand import drop_invisible, visible
 
 LOG = logging.getLogger("deskhand")
 MAX_CHARS = 8_000  # what is stored of one message; the rest of a 100,000-character paste is dropped at the door
 _CUT_MARGIN = 300  # read beyond the cut, so that a card number across it is still recognised
-_HISTORY = 4
 _WHOLE = 10_000  # turns read to bring a conversation's redaction memory back
 _REMEMBERED = 2_000  # conversations whose redaction memory is kept at hand; others are rebuilt from the store
-
-
-class Search(Protocol):
-    """What the pipeline needs of a retriever; the tests' small one and the real one both fit."""
-
-    def search(self, text: str, *, vector: NDArray[Any] | None = None, k: int = 8, prefer_lang: str | None = None) -> list[Hit]:
-        """Return the best passages for a question."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class CompanyFacts:
-    """What the assistant knows of who it speaks for."""
-
-    name: str
-    languages: tuple[str, ...]
-    hours: str = ""
-    person_intents: tuple[str, ...] = ("speak_to_human",)
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """The index and adapters that answer now; a turn uses one of these from beginning to end."""
-
-    retriever: Search
-    understander: Understander
-    templates: compose.Templates
-    thresholds: Thresholds
-    index_version: str
-
-    @property
-    def versions(self) -> dict[str, str]:
-        """Return the index and adapter versions."""
-        return {"index": self.index_version, **self.understander.versions}
 
 
 class Assistant:
@@ -77,7 +45,7 @@ class Assistant:
         self,
         *,
         store: Store,
-        serving: Callable[[], Serving],
+        serving: Callable[[str], Serving],
         redactor: Redactor,
         company: CompanyFacts,
         salt: str,
@@ -85,7 +53,11 @@ class Assistant:
         new_id: Callable[[], str],
         k: int = 8,
     ) -> None:
-        """Take everything a turn needs; ``serving`` is asked at each turn, so a new version takes effect between two."""
+        """Take everything a turn needs.
+
+        ``serving`` is asked at each turn with the conversation's id, so a new version takes effect between two turns, and some
+        conversations may be answered by other versions than the rest; asked with "" it gives what serves by default.
+        """
         self.store = store
         self.company = company
         self._serving = serving
@@ -94,13 +66,20 @@ class Assistant:
         self._now = now
         self._new_id = new_id
         self._k = k
+        self._corrections = Corrections(store)
         self._memories: OrderedDict[str, _Held] = OrderedDict()
         self._lock = threading.Lock()
+        self._judging = threading.Lock()
 
     @property
     def versions(self) -> dict[str, str]:
         """Return the index and adapter versions that serve."""
-        return self._serving().versions
+        return self._serving("").versions
+
+    @property
+    def intents(self) -> tuple[str, ...]:
+        """Return every topic that a correction may name."""
+        return self._serving("").known_intents
 
     def turn(
         self,
@@ -142,14 +121,14 @@ class Assistant:
 
     def _turn(self, text: str, conversation_id: str, memory: Memory, lang: str | None, started: float) -> Reply:
         clock = _Stages(started)
-        turns = self.store.turns(conversation_id, _HISTORY)
+        turns = self.store.turns(conversation_id, HISTORY)
         redacted = self._redactor.redact(drop_invisible(text[: MAX_CHARS + _CUT_MARGIN]), memory).text[:MAX_CHARS]
         message = Message(self._new_id(), conversation_id, redacted, self._now(), dict(memory.slots()))
         clock.mark("redact")
         serving = None
         try:
-            serving = self._serving()
-            asked = _Asked(serving, message, turns, memory)
+            serving = self._serving(conversation_id)
+            asked = Asked(serving, message, turns, memory)
             reply = self._answer(asked, lang, clock, cut=len(text) > MAX_CHARS)
         except Exception:  # the edge of one turn: whatever fails, the customer gets a person
             LOG.exception("turn failed; message %s was handed over", message.id)
@@ -169,15 +148,33 @@ class Assistant:
         stages = {**reply.stages_ms, "store": (time.perf_counter() - stored) * 1e3}
         return replace(reply, latency_ms=(time.perf_counter() - started) * 1e3, stages_ms=stages)
 
-    def feedback(self, message_id: str, rating: int, comment: str = "", correction: str = "") -> None:
-        """Store a thumb, with a comment or a corrected answer.
+    def feedback(
+        self, message_id: str, rating: int, comment: str = "", correction: str = "", intent: str | None = None
+    ) -> Learned:
+        """Store a thumb, with a comment, or what would have been right, which serves from the next message on.
+
+        Who may correct is for the door to decide: what is corrected here is said to other customers.
+
+        Args:
+            message_id: The reply's id.
+            rating: -1 or 1.
+            comment: What a person thinks of the reply.
+            correction: The reply as it should have been.
+            intent: What the customer really wanted.
+
+        Returns:
+            What came of it; see ``feedback.keep_feedback``.
 
         Raises:
-            StoreError: If the reply is not known or the rating is neither -1 nor 1.
+            StoreError: If the reply or the intent is not known, or the rating is neither -1 nor 1.
         """
         memory = Memory(self._salt)
-        clean = [self._redactor.redact(value[:MAX_CHARS], memory).text for value in (comment, correction)]
-        self.store.add_feedback(Feedback(message_id, rating, clean[0], clean[1], self._now()))
+        clean = [self._redactor.redact(value[:MAX_CHARS], memory).text.strip() for value in (comment, correction)]
+        judged = Feedback(message_id, rating, clean[0], clean[1], intent=(intent or "").strip() or None)
+        with self._judging:  # an earlier judgement is read before it is replaced
+            learned = keep_feedback(self.store, judged, self._now(), lambda: self._serving("").known_intents, self._new_id)
+        self._corrections.expire()
+        return learned
 
     def explain(self, message_id: str) -> dict[str, Any]:
         """Return everything that was stored of a message: evidence, scores, thresholds, versions.
@@ -190,7 +187,7 @@ class Assistant:
             raise StoreError(f"there is no message {message_id!r}; ids stand in the answer of `deskhand ask --json`")
         return detail
 
-    def _answer(self, asked: _Asked, lang: str | None, clock: _Stages, *, cut: bool) -> Reply:
+    def _answer(self, asked: Asked, lang: str | None, clock: _Stages, *, cut: bool) -> Reply:
         serving, message, turns, memory = asked.serving, asked.message, asked.turns, asked.memory
         before = turns[-1].reply.understanding.language if turns else lang
         text = visible(message.text)
@@ -198,19 +195,29 @@ class Assistant:
             spoken = before if before in self.company.languages else self.company.languages[0]
             verdict = Verdict("clarify", "empty", say("empty", spoken))
             return self._finish(message, verdict, Understanding(language=spoken), (), "empty", clock, serving)
-        reading = self._read(asked, text, before)
+        reading = read(asked, text, before)
+        found = self._corrected(asked, reading, text)
+        reading = with_intent(reading, found.correction.intent if found else None)
         clock.mark("understand")
         main = reading.main
         slots = {**history.known_slots(turns), **main.slots, **memory.slots()}
         if reading.kind == "correction" and context.names_other(text) and "[ORDER_" not in text:
             slots.pop("order_number", None)  # "no, the other order": which one is asked for
-        query = _query(asked, reading, text)
-        vector = main.vector if query == text and not reading.others else None
-        hits = serving.retriever.search(query, vector=vector, k=self._k, prefer_lang=main.language)
+        answer = self._put_right(found, reading, slots)
+        if answer is not None:  # a person's word on this very question outranks the doubt whether it is one for us
+            main = replace(main, out_of_scope=0.0)
+            reading = replace(reading, main=main, others=())
+        wanted = query(asked, reading, text)
+        vector = main.vector if wanted == text and not reading.others else None
+        hits = serving.retriever.search(wanted, vector=vector, k=self._k, prefer_lang=main.language)
         if not main.intents and main.vector is not None:
             hits = on_topic(hits, main.vector, serving.understander.encoder.encode)
         clock.mark("retrieve")
-        verdict, evidence, origin = self._decide(asked, reading, hits, slots)
+        verdict, evidence, origin = self._decide(asked, reading, hits, slots, answer)
+        if found is not None and (origin == corrections.ORIGIN or found.correction.intent):
+            verdict = replace(verdict, checks={**verdict.checks, "correction": round(found.score, 4)})
+            if origin != corrections.ORIGIN:
+                evidence += (corrections.evidence(found, main.language),)
         if reading.others and verdict.action != "handoff":
             verdict, evidence = self._also(asked, reading, (verdict, evidence), slots)
         if cut and verdict.reason in ("low_confidence", "low_evidence", "out_of_scope"):
@@ -219,33 +226,26 @@ class Assistant:
         verdict = replace(verdict, text=fill(verdict.text, memory.numbers()))
         return self._finish(message, verdict, main, evidence, origin, clock, serving, slots)
 
-    def _read(self, asked: _Asked, text: str, before: str | None) -> context.Reading:
-        """Understand the message alone, behind the one before it, and in parts: all in one forward pass."""
-        turns = asked.turns
-        earlier = history.topic(turns)
-        behind = history.question(turns)[-300:]
-        joined = f"{behind} {text}" if behind and context.is_short(text) else None
-        pieces = context.parts(text)
-        texts = [text, *([joined] if joined else []), *pieces]
-        readings = asked.serving.understander.read(texts, before)
-        last = turns[-1].reply if turns else None
-        place = context.chosen(text) if last is not None and last.reason == "two_readings" else None
-        if last is not None and place is not None:
-            readable = compose.offered(last.understanding, asked.serving.templates, readings[0].language)
-            if place < len(readable):
-                return context.picked(readings[0], readable[place].name)
-        return context.read_in_context(
+    def _corrected(self, asked: Asked, reading: context.Reading, text: str) -> corrections.Match | None:
+        """Find what a person put right for this question; a bare number or "the first one" asks none."""
+        if reading.kind in ("slot", "choice", "correction"):
+            return None
+        return self._corrections.find(
             text,
-            readings[0],
-            readings[1] if joined else None,
-            readings[2:] if joined else readings[1:],
-            earlier,
-            sure=asked.serving.thresholds.min_confidence,
-            awaited=last is not None and last.reason == "missing_slot",
+            vector=reading.main.vector,
+            encode=lambda texts: asked.serving.understander.encoder.encode(texts),
+            topic=topic(reading),
+            before=leans_on(asked.turns),
         )
 
+    def _put_right(self, found: corrections.Match | None, reading: context.Reading, slots: dict[str, str]) -> Draft | None:
+        if found is None:
+            return None
+        top = topic(reading)
+        return corrections.draft(found, top.name if top else None, slots, reading.main.language)
+
     def _decide(
-        self, asked: _Asked, reading: context.Reading, hits: Sequence[Hit], slots: dict[str, str]
+        self, asked: Asked, reading: context.Reading, hits: Sequence[Hit], slots: dict[str, str], answer: Draft | None = None
     ) -> tuple[Verdict, tuple[Hit, ...], str]:
         serving, message, turns, memory = asked.serving, asked.message, asked.turns, asked.memory
         main, lang = reading.main, reading.main.language
@@ -263,7 +263,9 @@ class Assistant:
             follow_up=follow_up,
             social=reading.kind == "social",
         )
-        top = main.intents[0] if main.intents else None
+        if answer is not None:
+            found = [answer, *found]
+        top = topic(reading)
         wants = top is not None and top.name in self.company.person_intents and top.confidence >= 0.5 and main.out_of_scope < 0.5
         grounds = [message.text, *usable.values(), *(turn.message.text for turn in turns), self.company.hours]
         verdict, draft = decide(
@@ -279,6 +281,8 @@ class Assistant:
             wants_person=wants,
             follow_up=follow_up and not history.clarified(turns),
         )
+        if draft is not None and draft.origin == corrections.ORIGIN:
+            verdict = replace(verdict, reason="corrected")
         evidence = draft.evidence if draft else ()
         if verdict.action == "send" and draft is not None and draft.origin != "social":
             shown = {hit.passage.id for hit in evidence}
@@ -289,7 +293,7 @@ class Assistant:
         return verdict, evidence, draft.origin if draft else verdict.reason
 
     def _also(
-        self, asked: _Asked, reading: context.Reading, first: tuple[Verdict, tuple[Hit, ...]], slots: dict[str, str]
+        self, asked: Asked, reading: context.Reading, first: tuple[Verdict, tuple[Hit, ...]], slots: dict[str, str]
     ) -> tuple[Verdict, tuple[Hit, ...]]:
         """Answer the further questions of one message behind the first answer."""
         verdict, evidence = first
@@ -360,16 +364,6 @@ class _Held:
     lock: threading.Lock
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What one turn stands on: the versions that answer, the message and the conversation before it."""
-
-    serving: Serving
-    message: Message
-    turns: Sequence[Turn]
-    memory: Memory
-
-
 class _Stages:
     """Milliseconds since the last mark, by stage."""
 
@@ -384,15 +378,3 @@ class _Stages:
 
     def total_ms(self) -> float:
         return (time.perf_counter() - self._started) * 1e3
-
-
-def _query(asked: _Asked, reading: context.Reading, text: str) -> str:
-    """Return what to look for: a message that needs the one before it is no question by itself."""
-    if reading.kind in ("question", "social"):
-        return text
-    earlier = history.question(asked.turns) or text
-    if reading.kind == "follow_up":
-        return f"{earlier} {text}"
-    if reading.kind == "choice":
-        return f"{earlier} {asked.serving.templates.title(reading.main.intents[0].name, reading.main.language)}"
-    return earlier

@@ -240,13 +240,17 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """A person's judgement of one reply: thumbs (-1 or 1), with an optional correction."""
+    """A person's judgement of one reply: thumbs (-1 or 1), with an optional correction.
+
+    ``correction`` is the reply as it should have been, ``intent`` what the customer really wanted.
+    """
 
     message_id: str
     rating: int
     comment: str = ""
     correction: str = ""
     at: datetime | None = None
+    intent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,71 +1,43 @@
-"""Adapter versions on disk: written aside, checked, moved into place; one champion pointer per task.
+"""Adapter versions on disk: add, check, promote, roll back, try. Everything that reads weights goes through here.
 
-    <root>/<task>/<version>/adapter_model.safetensors   LoRA factors as peft writes them
-                            adapter_config.json         peft's configuration
-                            head.safetensors            the task's own head
-                            manifest.json               written last: what it is, from what, how good, checksums
-    <root>/<task>/champion                              the name of the version that serves
+Layout, under ``$DESKHAND_HOME/adapters``::
 
-Never unpickles anything. Knows files, checksums and shapes; nothing of how an adapter is trained or what a task means.
+    <root>/<task>/<version>/        one version, see ``adapter_files.py``
+    <root>/<task>/champion          two lines: the version that serves, and the one before it, for ``rollback``
+    <root>/<task>/candidate         JSON: the version that is tried on a share of the conversations, see ``rollout.py``
+    <root>/<task>/withdrawn.jsonl   the candidates that were taken out, one to a line, with the reason
+
+Champion and previous stand in one file, so that one rename changes both: a process killed at any instant leaves a pair that
+belonged together. Writers of a task wait for each other; readers never wait. Knows folders, names and pointers; nothing of
+how an adapter is trained or what a task means.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from assistant.bert import LINEARS, LoraWeights
-from assistant.encoder import file_sha256
-from assistant.errors import RegistryError
-from assistant.heads import BUCKETS
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from assistant.adapter_files import MANIFEST as MANIFEST
+from assistant.adapter_files import AdapterVersion as AdapterVersion
+from assistant.adapter_files import Manifest as Manifest
+from assistant.adapter_files import read_manifest, read_version
+from assistant.errors import DeskhandError, RegistryError
+from assistant.pointer_files import Withdrawal as Withdrawal
+from assistant.pointer_files import append_line, changing, flush, read_lines, read_withdrawals, write_pointer
+from assistant.rollout import Bounds, Candidate
 
 TASKS = ("intent", "sentiment", "slots", "dialog", "reply")
-MANIFEST_FORMAT = 1
-WEIGHTS, CONFIG, HEAD, MANIFEST = "adapter_model.safetensors", "adapter_config.json", "head.safetensors", "manifest.json"
-MAX_FILE_BYTES = 256 * 2**20
-_VERSION = re.compile(r"(?!(?:champion|previous)$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # the two are pointers' names
-_LORA_KEY = re.compile(r"encoder\.layer\.(\d+)\.(.+)\.lora_(A|B)\.weight$")
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """Everything that is known of one adapter version."""
-
-    task: str
-    version: str
-    base_name: str
-    base_sha256: str
-    method: dict[str, Any]
-    labels: tuple[str, ...]
-    training_set: dict[str, Any]
-    seed: int
-    code_version: str
-    scores: dict[str, float]
-    thresholds: dict[str, float]
-    temperature: float
-    created_at: str
-    head: dict[str, Any] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)  # name -> SHA-256
-    format: int = MANIFEST_FORMAT
-
-
-@dataclass(frozen=True, slots=True)
-class AdapterVersion:
-    """A version as it was read and checked."""
-
-    manifest: Manifest
-    lora: LoraWeights
-    head: Mapping[str, Tensor]
+#: Files of ours beside the versions' folders, which no version may be called.
+_CHAMPION, _CANDIDATE, _WITHDRAWN = "champion", "candidate", "withdrawn.jsonl"
+_PREVIOUS = "previous"  # where the champion before stood until both were put into one file
+_VERSION = re.compile(r"(?!(?:champion|previous|candidate|withdrawn\.jsonl)$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class Registry:
@@ -89,14 +61,19 @@ class Registry:
 
     def pointer(self, task: str) -> Path:
         """Return the file that names a task's champion; it is replaced when another is promoted."""
-        return self._task(task) / "champion"
+        return self._task(task) / _CHAMPION
+
+    def pointers(self, task: str) -> tuple[Path, ...]:
+        """Return the files whose change means that something else serves: champion and candidate; they may be missing."""
+        return self.pointer(task), self._task(task) / _CANDIDATE
 
     def champion(self, task: str) -> str | None:
         """Return the name of the version that serves, or ``None``."""
-        try:
-            return (self._task(task) / "champion").read_text(encoding="utf-8").strip() or None
-        except FileNotFoundError:
-            return None
+        return self._named(task)[0]
+
+    def previous(self, task: str) -> str | None:
+        """Return the champion before the one that serves, or ``None``."""
+        return self._named(task)[1]
 
     def folder(self, task: str, version: str) -> Path:
         """Return the folder of a version.
@@ -147,7 +124,10 @@ class Registry:
         target = self._task(task) / version
         _check_name(read_version(staged, base_sha256).manifest, task, version)
         target.parent.mkdir(parents=True, exist_ok=True)
+        for path in (*sorted(staged.iterdir()), staged):
+            flush(path)  # a power cut must not leave a name without its content
         os.replace(staged, target)
+        flush(target.parent)
         return target
 
     def check_free(self, task: str, version: str) -> None:
@@ -159,7 +139,7 @@ class Registry:
         if not _VERSION.fullmatch(version):
             raise RegistryError(
                 f"{task}: {version!r} is no version name; up to 64 letters, digits, '.', '_' and '-' are, "
-                "'champion' and 'previous' aside"
+                "names of our own files such as 'champion' aside"
             )
         if (self._task(task) / version).exists():
             raise RegistryError(f"{task}: version {version!r} is there already; versions are never changed")
@@ -179,27 +159,124 @@ class Registry:
     def promote(self, task: str, version: str, base_sha256: str) -> None:
         """Make a version the champion, atomically, after checking all of it; the one before is kept for ``rollback``.
 
+        A champion that is damaged by now is not kept; the one before it is. If the version was on trial, the trial ends.
+
         Raises:
             RegistryError: If the version is missing or does not pass the checks; then the champion stays.
         """
         self.load(task, version, base_sha256)
-        before = self.champion(task)
-        if before and before != version:
-            _replace_text(self._task(task) / "previous", before)
-        _replace_text(self._task(task) / "champion", version)
+        with changing(self._task(task), (_CHAMPION, _CANDIDATE)) as folder:
+            self._put(folder, task, version, base_sha256)
 
     def rollback(self, task: str, base_sha256: str) -> str:
         """Make the previous champion the champion again and return its name.
 
         Raises:
-            RegistryError: If there was no champion before this one.
+            RegistryError: If there was no champion before this one, or it does not pass the checks.
         """
-        try:
-            before = (self._task(task) / "previous").read_text(encoding="utf-8").strip()
-        except FileNotFoundError:
-            raise RegistryError(f"{task}: nothing to roll back to; no earlier champion under {self.root}") from None
+        before = self.previous(task)
+        if before is None:
+            raise RegistryError(f"{task}: nothing to roll back to; no earlier champion under {self.root}")
         self.promote(task, before, base_sha256)
         return before
+
+    def candidate(self, task: str) -> Candidate | None:
+        """Return the version that is tried on a share of the conversations, or ``None``.
+
+        Raises:
+            RegistryError: If the pointer cannot be read.
+        """
+        path = self._task(task) / _CANDIDATE
+        try:
+            found = Candidate.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, DeskhandError) as error:
+            mend = f"`deskhand adapters withdraw {task}` removes it"
+            raise RegistryError(f"{path}: cannot be read as a candidate ({error}); {mend}") from error
+        return None if found.version == self.champion(task) else found
+
+    def offer(self, task: str, version: str, share: float, at: datetime, base_sha256: str, bounds: Bounds) -> Candidate:
+        """Let a version answer a share of the conversations from now on, after checking all of it.
+
+        Offered again, the same candidate goes on with another share and its first start.
+
+        Args:
+            task: One of ``TASKS``.
+            version: Its name.
+            share: In (0, 1].
+            at: Now, timezone-aware.
+            base_sha256: Checksum of the encoder that would serve it.
+            bounds: What it may do at worst.
+
+        Returns:
+            The candidate as it stands now.
+
+        Raises:
+            RegistryError: If there is no champion to compare with, the version is the champion or does not pass the checks,
+                another one is on trial, or the share is none; then nothing changed.
+        """
+        if not 0 < share <= 1 or at.tzinfo is None:
+            raise RegistryError(
+                f"{task}: share {share} from {at.isoformat()}; a share lies above 0 and up to 1, a time has a zone"
+            )
+        self.load(task, version, base_sha256)
+        with changing(self._task(task), (_CHAMPION, _CANDIDATE)) as folder:
+            champion, running = self.champion(task), self.candidate(task)
+            if champion is None:
+                raise RegistryError(f"{task}: no champion to compare {version!r} with; promote a first version")
+            if champion == version:
+                raise RegistryError(f"{task}: {version!r} is the champion and answers all conversations already")
+            if running is not None and running.version != version:
+                raise RegistryError(
+                    f"{task}: {running.version!r} is on trial since {running.started_at.isoformat()}; promote it, or withdraw it "
+                    f"with `deskhand adapters withdraw {task}`"
+                )
+            offered = Candidate(version, share, at, bounds)
+            if running is not None:
+                offered = replace(offered, started_at=running.started_at)
+            write_pointer(folder / _CANDIDATE, json.dumps(offered.as_json(), sort_keys=True) + "\n")
+        return offered
+
+    def withdraw(
+        self, task: str, reason: str, at: datetime, *, version: str | None = None, figures: Mapping[str, Any] | None = None
+    ) -> Withdrawal | None:
+        """Take the candidate out, for good, and keep why in ``withdrawn.jsonl``; every conversation goes to the champion.
+
+        Args:
+            task: One of ``TASKS``.
+            reason: Why, for people.
+            at: Now, timezone-aware.
+            version: Only if the candidate is still this one, for a judge that was overtaken.
+            figures: Of both arms, to be kept with the reason.
+
+        Returns:
+            What was kept; ``None`` if there is no such candidate.
+        """
+        path = self._task(task) / _CANDIDATE
+        if not path.exists():
+            return None
+        with changing(self._task(task), (_CHAMPION, _CANDIDATE)) as folder:
+            try:
+                running = self.candidate(task)
+            except RegistryError:  # a damaged pointer serves nobody; here it is mended
+                running = Candidate("(unreadable)", 1.0, at)
+            if running is None or (version is not None and running.version != version):
+                return None
+            told = Withdrawal(
+                running.version, reason, at.isoformat(), running.share, running.started_at.isoformat(), dict(figures or {})
+            )
+            # First the record, then the pointer: if killed in between, the next look withdraws it again and notes it once.
+            past = self.withdrawals(task)
+            if not past or (past[-1].version, past[-1].started_at) != (told.version, told.started_at):
+                append_line(folder / _WITHDRAWN, json.dumps(asdict(told), ensure_ascii=False, sort_keys=True))
+            path.unlink(missing_ok=True)
+            flush(folder)
+        return told
+
+    def withdrawals(self, task: str) -> list[Withdrawal]:
+        """List the candidates that were taken out, oldest first; a line that a crash tore is left out."""
+        return read_withdrawals(self._task(task) / _WITHDRAWN)
 
     def install(self, shipped: Path) -> list[str]:
         """Copy shipped versions that are not there yet and point tasks without a champion at them.
@@ -218,8 +295,41 @@ class Registry:
                 os.replace(staged, self._task(task) / version)
                 done.append(f"{task}/{version}")
             if self.champion(task) is None:
-                _replace_text(self._task(task) / "champion", version)
+                with changing(self._task(task), (_CHAMPION, _CANDIDATE)) as folder:
+                    write_pointer(folder / _CHAMPION, f"{version}\n")
         return done
+
+    def _named(self, task: str) -> tuple[str | None, str | None]:
+        """Read champion and previous, from one state of the pointer."""
+        folder = self._task(task)
+        lines = read_lines(folder / _CHAMPION)
+        champion = lines[0] if lines else None
+        before = lines[1] if len(lines) > 1 else next(iter(read_lines(folder / _PREVIOUS)), None)
+        return champion, before if before != champion else None
+
+    def _put(self, folder: Path, task: str, version: str, base_sha256: str) -> None:
+        before, older = self._named(task)
+        kept = older
+        if before is not None and before != version:
+            kept = before if self._loads(task, before, base_sha256) else older
+        names = [version] if kept in (None, version) else [version, str(kept)]
+        write_pointer(folder / _CHAMPION, "\n".join(names) + "\n")
+        (folder / _PREVIOUS).unlink(missing_ok=True)
+        try:
+            tried = self.candidate(task)
+        except RegistryError:
+            return  # it serves nobody, and `withdraw` mends it
+        # A pointer to the champion itself would come back to life with the promotion after this one.
+        if tried is None or tried.version in (before, version):
+            (folder / _CANDIDATE).unlink(missing_ok=True)
+            flush(folder)
+
+    def _loads(self, task: str, version: str, base_sha256: str) -> bool:
+        try:
+            self.load(task, version, base_sha256)
+        except RegistryError:
+            return False
+        return True
 
     def _task(self, task: str) -> Path:
         if task not in TASKS:
@@ -227,114 +337,8 @@ class Registry:
         return self.root / task
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
-    """Checksum the version's files and write ``manifest.json``, last of all.
-
-    Returns:
-        The manifest with its ``files`` filled in.
-    """
-    files = {name: file_sha256(folder / name) for name in (WEIGHTS, CONFIG, HEAD)}
-    complete = Manifest(**{**asdict(manifest), "labels": tuple(manifest.labels), "files": files})
-    _replace_text(folder / MANIFEST, json.dumps(asdict(complete), indent=2, ensure_ascii=False, sort_keys=True) + "\n")
-    return complete
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Read ``manifest.json``.
-
-    Raises:
-        RegistryError: If it is missing, not JSON, or of another format.
-    """
-    path = folder / MANIFEST
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if values["format"] != MANIFEST_FORMAT:
-            raise RegistryError(f"{path}: format {values['format']}, this Deskhand reads format {MANIFEST_FORMAT}")
-        manifest = Manifest(**{**values, "labels": tuple(values["labels"])})
-        if not isinstance(manifest.files, dict) or not 0 < manifest.temperature < math.inf:
-            raise ValueError(f"temperature {manifest.temperature!r} or files of the wrong kind")
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-        raise RegistryError(f"{path}: cannot be read as a manifest ({error}); train or copy the version again") from error
-    return manifest
-
-
-def read_version(folder: Path, base_sha256: str) -> AdapterVersion:
-    """Read and check a version's folder; see ``Registry.load``."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    manifest = read_manifest(folder)
-    if manifest.base_sha256 != base_sha256:
-        raise RegistryError(
-            f"{folder}: made for base {manifest.base_name} ({manifest.base_sha256[:12]}…), the encoder here is "
-            f"{base_sha256[:12]}…; set encoder.model to that base or train again"
-        )
-    for name in (WEIGHTS, CONFIG, HEAD):
-        path = folder / name
-        if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
-            raise RegistryError(f"{path}: missing, or larger than {MAX_FILE_BYTES // 2**20} MiB")
-        if file_sha256(path) != manifest.files.get(name):
-            raise RegistryError(f"{path}: damaged, its checksum is not the manifest's; roll back or copy the version again")
-    try:
-        weights, head = load_file(folder / WEIGHTS), load_file(folder / HEAD)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise RegistryError(f"{folder}: cannot be read as safetensors ({error})") from error
-    for name, tensor in (*weights.items(), *head.items()):
-        if not bool(tensor.isfinite().all()):
-            raise RegistryError(f"{folder}: tensor {name!r} holds NaN or infinity; train again")
-    _check_head(folder, manifest, head)
-    return AdapterVersion(manifest, _factors(folder, weights), {name: tensor.float() for name, tensor in head.items()})
-
-
-def _factors(folder: Path, weights: Mapping[str, Tensor]) -> LoraWeights:
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        kind, rank, alpha = str(config.get("peft_type")), int(config["r"]), float(config["lora_alpha"])
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise RegistryError(f"{folder / CONFIG}: cannot be read as peft's configuration ({error}); train again") from error
-    if kind != "LORA" or rank < 1 or config.get("alpha_pattern"):
-        raise RegistryError(f"{folder / CONFIG}: peft_type {kind!r} of rank {rank} cannot be served; LORA of one alpha can")
-    scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    halves: dict[tuple[int, str], dict[str, Tensor]] = {}
-    for name, tensor in weights.items():
-        match = _LORA_KEY.search(name)
-        if match is None or match[2] not in LINEARS:
-            raise RegistryError(
-                f"{folder / WEIGHTS}: unexpected tensor {name!r}; only LoRA factors of the encoder's linears belong"
-            )
-        halves.setdefault((int(match[1]), match[2]), {})[match[3]] = tensor.float()
-    factors = {}
-    for key, pair in halves.items():
-        if set(pair) != {"A", "B"} or pair["A"].shape[:-1] != (rank,) or pair["B"].shape[1:] != (rank,):
-            raise RegistryError(f"{folder / WEIGHTS}: layer {key[0]} {key[1]} has wrong shapes for rank {rank}")
-        factors[key] = (pair["A"].T.contiguous(), (pair["B"].T * scale).contiguous())
-    return LoraWeights(factors)
-
-
 def _check_name(manifest: Manifest, task: str, version: str) -> None:
     if (manifest.task, manifest.version) != (task, version):
         raise RegistryError(
             f"{task}: the files of {version!r} are those of {manifest.task}/{manifest.version}; copy the right version again"
         )
-
-
-def _check_head(folder: Path, manifest: Manifest, head: Mapping[str, Tensor]) -> None:
-    """Refuse a classifier's or tagger's head whose shapes do not fit the manifest's labels."""
-    if manifest.task not in ("intent", "sentiment", "slots"):
-        return
-    classes = len(manifest.labels)
-    shapes = {name: tuple(tensor.shape) for name, tensor in head.items()}
-    wide = shapes.get("wide.weight", (BUCKETS, classes))
-    deep = shapes.get("deep.weight", ())
-    if len(deep) != 2 or deep[0] != classes or shapes.get("deep.bias") != (classes,) or wide != (BUCKETS, classes):
-        raise RegistryError(f"{folder / HEAD}: wrong shapes {shapes} for {classes} labels; train again")
-
-
-def _replace_text(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)

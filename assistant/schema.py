@@ -8,16 +8,19 @@ Knows column names and types, and how a value is made safe to store. Does not kn
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Dialect
+from sqlalchemy.engine import Connection, Dialect
 from sqlalchemy.types import TypeDecorator
 
 from assistant.errors import StoreError
 
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
+
 #: Newest step in ``migrations/versions``. It stands here too, so that opening a current store needs no Alembic.
-REVISION = "0001"
+REVISION = "0002"
 #: A name of our own: a database that another program manages with Alembic is then seen to be foreign.
 REVISION_TABLE = "deskhand_revision"
 
@@ -105,6 +108,25 @@ class Moment(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def insert_into(connection: Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    """Begin an insert that can say what happens to a row that is there already, ``on_conflict_…``.
+
+    Args:
+        connection: Where it will run.
+        table: Where the rows go.
+
+    Returns:
+        The insert in the engine's own dialect; both understand the same.
+    """
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql  # each costs a few hundredths of a second, and one will do
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
 
 
 metadata = sa.MetaData(
@@ -251,4 +273,84 @@ feedback = sa.Table(
     sa.Column("comment", SafeText, nullable=False),
     sa.Column("correction", SafeText, nullable=False),
     sa.Column("at", Moment),
+    sa.Column("intent", SafeText),
+)
+#: What makes a judgement a correction; the index holds those few alone, as they are asked for far more often than the thumbs.
+CORRECTED = sa.or_(feedback.c.correction != sa.literal_column("''"), feedback.c.intent != sa.literal_column("''"))
+sa.Index("ix_feedback_corrections", feedback.c.at, sqlite_where=CORRECTED, postgresql_where=CORRECTED)
+
+# What is learned from it. A ``ref`` names the conversation a row was made from (see ``provenance.py``), and is no foreign
+# key: it may be a past conversation or a live one. Texts are unique by their hash: an index cannot hold a long message.
+
+regression_cases = sa.Table(
+    "regression_cases",
+    metadata,
+    sa.Column("id", SafeText, primary_key=True),
+    sa.Column("task", SafeText, nullable=False),
+    sa.Column("text", SafeText, nullable=False),
+    sa.Column("text_sha256", SafeText, nullable=False),
+    sa.Column("expected", SafeText, nullable=False),
+    sa.Column("lang", SafeText, nullable=False),
+    sa.Column("ref", SafeText, nullable=False, index=True),
+    sa.Column("at", Moment, nullable=False),
+    sa.UniqueConstraint("task", "text_sha256"),
+)
+
+review_queue = sa.Table(
+    "review_queue",
+    metadata,
+    sa.Column("id", SafeText, primary_key=True),
+    sa.Column("task", SafeText, nullable=False),
+    sa.Column("text", SafeText, nullable=False),
+    sa.Column("text_sha256", SafeText, nullable=False),
+    sa.Column("lang", SafeText, nullable=False),
+    sa.Column("proposed", SafeText, nullable=False),
+    sa.Column("confidence", sa.Double, nullable=False),
+    sa.Column("uncertainty", sa.Double, nullable=False),
+    sa.Column("ref", SafeText, nullable=False, index=True),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("state", SafeText, nullable=False),
+    sa.Column("label", SafeText),
+    sa.Column("decided_at", Moment),
+    sa.UniqueConstraint("task", "text_sha256"),
+)
+
+training_runs = sa.Table(
+    "training_runs",
+    metadata,
+    sa.Column("id", SafeText, primary_key=True),
+    sa.Column("task", SafeText, nullable=False),
+    sa.Column("state", SafeText, nullable=False),
+    sa.Column("started_at", Moment, nullable=False, index=True),
+    sa.Column("finished_at", Moment),
+    sa.Column("until", Moment),
+    sa.Column("version", SafeText),
+    sa.Column("verdict", SafeJSON, nullable=False),
+    sa.Column("counts", SafeJSON, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+)
+
+training_uses = sa.Table(
+    "training_uses",
+    metadata,
+    sa.Column("task", SafeText, primary_key=True),
+    sa.Column("version", SafeText, primary_key=True),
+    sa.Column("ref", SafeText, primary_key=True, index=True),
+)
+
+retraining_due = sa.Table(
+    "retraining_due",
+    metadata,
+    sa.Column("task", SafeText, primary_key=True),
+    sa.Column("version", SafeText, primary_key=True),
+    sa.Column("reason", SafeText, primary_key=True),
+    sa.Column("at", Moment),
+)
+
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("name", SafeText, primary_key=True),
+    sa.Column("holder", SafeText, nullable=False),
+    sa.Column("until", Moment, nullable=False),
 )

@@ -13,12 +13,14 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from assistant.errors import SettingsError
+from assistant.cron import read_cron
+from assistant.errors import SettingsError, UsageError
 
 ENV_PREFIX = "DESKHAND_"
 #: Variables that carry the prefix and are read elsewhere, before or beside the settings.
@@ -27,6 +29,32 @@ OTHER_VARIABLES = frozenset({"DESKHAND_HOME", "DESKHAND_CONFIG"})
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _cron(text: str) -> str:
+    try:
+        if text.strip():
+            read_cron(text)
+    except UsageError as error:
+        raise ValueError(f'{error} (or "" for never)') from error
+    return text.strip()
+
+
+def _zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError) as error:
+        close = difflib.get_close_matches(text, available_timezones(), n=1)
+        meant = f"did you mean {close[0]!r}?" if close else 'write it like "Europe/Berlin"'
+        raise ValueError(f"no such time zone; {meant}") from error
+    return text
+
+
+def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)} stands there twice; name each once")
+    return names
 
 
 class Company(_Section):
@@ -112,6 +140,34 @@ class Serve(_Section):
     tokens: tuple[str, ...] = Field(default=(), description="Bearer tokens of the REST API; none: local use only")
 
 
+class Retrain(_Section):
+    """What is learned from conversations, and when a new version is good enough."""
+
+    tasks: Annotated[tuple[Literal["intent", "dialog"], ...], AfterValidator(_once_each)] = Field(
+        default=("intent",), min_length=1
+    )
+    min_examples: int = Field(default=20, ge=1, le=1_000_000)
+    method: Literal["lora", "adalora", "ia3", "prefix", "prompt"] = "lora"
+    epochs: int = Field(default=6, ge=1, le=1000)
+    replay: float = Field(default=0.5, ge=0.0, le=1.0)
+    holdout_share: float = Field(default=0.15, gt=0.0, le=0.5)
+    max_drop: float = Field(default=0.02, ge=0.0, le=1.0)
+    floors: dict[str, Annotated[float, Field(ge=0.0, le=1.0)]] = {}
+    allowed_forgotten: int = Field(default=0, ge=0, le=1_000_000)
+    auto_promote: bool = True
+    try_share: float = Field(default=0.0, ge=0.0, le=1.0)
+    max_minutes: float = Field(default=120.0, gt=0.0, le=10_080.0)
+
+
+class Schedule(_Section):
+    """When jobs run by themselves, under `deskhand schedule`."""
+
+    retrain: Annotated[str, AfterValidator(_cron)] = "0 3 * * *"
+    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    lease_s: float = Field(default=120.0, ge=10.0, le=3600.0)
+    check_rollouts_s: float = Field(default=60.0, ge=1.0, le=86_400.0)
+
+
 class Settings(BaseSettings):
     """Every setting of Deskhand."""
 
@@ -128,6 +184,8 @@ class Settings(BaseSettings):
     ingest: Ingest = Ingest()
     redact: Redact = Redact()
     serve: Serve = Serve()
+    retrain: Retrain = Retrain()
+    schedule: Schedule = Schedule()
 
     @classmethod
     def settings_customise_sources(
@@ -209,7 +267,7 @@ def _fault(entry: Any) -> str:
     key = ".".join(str(part) for part in entry["loc"])
     if entry["type"] == "extra_forbidden":
         return f"{key}: unknown setting{_nearest(key)}"
-    return f"{key} = {json.dumps(entry.get('input'), default=str)}: {entry['msg']}"
+    return f"{key} = {json.dumps(entry.get('input'), default=str)}: {entry['msg'].removeprefix('Value error, ')}"
 
 
 def _is_variable(entry: Any) -> bool:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from assistant import schema
+from assistant import provenance, schema
 from assistant.database import Database
 from assistant.errors import StoreError
 from assistant.records import Article, Template, Transcript, TranscriptTurn
@@ -45,16 +45,19 @@ class SourceRecord:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def list_sources(database: Database) -> list[SourceRecord]:
+def list_sources(database: Database, since: datetime | None = None) -> list[SourceRecord]:
     """List what was ingested, oldest first.
 
     Args:
         database: An open database.
+        since: Only what was ingested after this time.
 
     Returns:
         The sources.
     """
     query = sa.select(schema.sources).order_by(schema.sources.c.ingested_at, schema.sources.c.name)
+    if since is not None:
+        query = query.where(schema.sources.c.ingested_at > since)
     with database.reading() as connection:
         return [SourceRecord(**row) for row in connection.execute(query).mappings()]
 
@@ -92,7 +95,8 @@ def add_source(
         transcripts: Its conversations, read once and never held whole in memory; their ids are unique in the file.
         articles: Its articles, likewise.
         templates: Its templates, likewise.
-        replaces: Name of the source that goes away in the same transaction; nothing happens if there is none.
+        replaces: Name of the source that goes away in the same transaction; nothing happens if there is none. What was
+            learned from its conversations stays with those that the new one has too, by their ids.
 
     Returns:
         How many ``transcripts``, ``turns``, ``articles`` and ``templates`` were stored.
@@ -124,7 +128,10 @@ def add_source(
             "templates": spools[schema.templates].rows,
         }
         with database.writing() as connection:
+            before: list[str] = []
             if replaces is not None:
+                provenance.one_at_a_time(connection)
+                before = provenance.refs_of_source(connection, replaces)
                 connection.execute(schema.sources.delete().where(schema.sources.c.name == replaces))
             _refuse_known(connection, source)
             connection.execute(schema.sources.insert(), {**_fields(source), "counts": counts})
@@ -134,20 +141,26 @@ def add_source(
                         connection.execute(table.insert(), batch)
                 except IntegrityError as error:
                     raise StoreError(f"{source.name}: {spool.repeated()}; nothing of it was kept") from error
+            provenance.carry_over(connection, before, source.id, source.ingested_at)
     return counts
 
 
-def remove_source(database: Database, name: str) -> bool:
-    """Take a source and everything that came from it out of the store.
+def remove_source(database: Database, name: str, at: datetime | None = None) -> bool:
+    """Take a source and everything that came from it or was learned from it out of the store.
+
+    Every adapter version that was trained on it is noted as due to be trained anew (``Learning.due``).
 
     Args:
         database: An open database.
         name: The source's name.
+        at: The time, timezone-aware, for that note.
 
     Returns:
         Whether there was such a source.
     """
     with database.writing() as connection:
+        provenance.one_at_a_time(connection)
+        provenance.let_go(connection, provenance.refs_of_source(connection, name), provenance.SOURCE_REMOVED, at)
         return connection.execute(schema.sources.delete().where(schema.sources.c.name == name)).rowcount > 0
 
 

@@ -16,10 +16,11 @@ from typing import Any, Literal, get_args
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from assistant import schema, sources, turn_rows
+from assistant import provenance, schema, sources, turn_rows
 from assistant.database import Database, open_database
 from assistant.database import sqlite_url as sqlite_url
 from assistant.errors import StoreError
+from assistant.learning import Learning
 from assistant.records import Article, Feedback, Message, Reply, Template, Transcript, Turn
 from assistant.sources import SourceRecord as SourceRecord
 
@@ -59,6 +60,12 @@ class Store:
     def __init__(self, database: Database) -> None:
         """Take over an open database."""
         self._database = database
+        self._learning = Learning(database)
+
+    @property
+    def learning(self) -> Learning:
+        """What the learning loop reads and keeps."""
+        return self._learning
 
     def __enter__(self) -> Store:
         return self
@@ -92,9 +99,9 @@ class Store:
         """Store one file's content, all or nothing, instead of the source named ``replaces``; see ``sources.add_source``."""
         return sources.add_source(self._database, source, transcripts, articles, templates, replaces=replaces)
 
-    def remove_source(self, name: str) -> bool:
+    def remove_source(self, name: str, *, at: datetime | None = None) -> bool:
         """Take a source and all that came from it out, and say whether it was there; see ``sources.remove_source``."""
-        return sources.remove_source(self._database, name)
+        return sources.remove_source(self._database, name, at)
 
     def iter_transcripts(self, source_id: str | None = None) -> Iterator[Transcript]:
         """Stream the stored conversations, of one source or of all; see ``sources.iter_transcripts``."""
@@ -270,16 +277,23 @@ class Store:
             row = connection.execute(query).mappings().first()
         return None if row is None else Feedback(**row)
 
-    def forget_contact(self, contact: str) -> int:
-        """Delete a contact's conversations, live and past, with their messages, evidence and feedback.
+    def forget_contact(self, contact: str, *, at: datetime | None = None) -> int:
+        """Delete a contact's conversations, live and past, with their messages, evidence, feedback and what was learned.
+
+        Texts to label and regression cases made from them go too, and every adapter version that was trained on one of
+        them is noted as due to be trained anew (``Learning.due``).
 
         Args:
             contact: The contact, exactly as stored.
+            at: The time, timezone-aware, for that note.
 
         Returns:
             How many conversations went away.
         """
         with self._database.writing() as connection:
+            provenance.one_at_a_time(connection)
+            refs = provenance.refs_of_contact(connection, contact)
+            provenance.let_go(connection, refs, provenance.ERASED, at)
             return sum(
                 connection.execute(table.delete().where(table.c.contact == contact)).rowcount
                 for table in (schema.conversations, schema.transcripts)

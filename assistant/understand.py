@@ -55,12 +55,18 @@ class Understander:
         self._products = products
         self._batched = MicroBatcher(self._run)
         # Its own stack: while a promotion takes effect, an older Understander still reads with the heads it began with.
-        self._stack = encoder.stack({task: version.lora for task, version in self._adapters.items()})
+        self._stack = encoder.stack({task: version.weights for task, version in self._adapters.items()})
 
     @property
     def versions(self) -> dict[str, str]:
         """Return the version that serves each task."""
         return {task: version.manifest.version for task, version in self._adapters.items()}
+
+    @property
+    def intents(self) -> tuple[str, ...]:
+        """Return the labels the intent adapter knows; empty without one."""
+        intent = self._adapters.get("intent")
+        return intent.manifest.labels if intent else ()
 
     @property
     def thresholds(self) -> dict[str, float]:
