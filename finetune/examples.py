@@ -13,13 +13,16 @@ import json
 import random
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from assistant.errors import TrainingError
+
+if TYPE_CHECKING:
+    from finetune.harvested import Pair
 
 OUT_OF_SCOPE = "oos"
 SENTIMENTS = ("negative", "neutral", "positive")
@@ -95,6 +98,33 @@ def read_tagged(path: Path) -> list[Tagged]:
     return examples
 
 
+def read_pairs(path: Path) -> list[Pair]:
+    """Read conversations and take what was said before each reply of a person, and that reply.
+
+    Args:
+        path: Conversations in any format that ``deskhand ingest`` reads. Only those not marked unresolved count.
+
+    Raises:
+        TrainingError: If the file is faulty, or holds no reply of an agent behind a customer's message.
+    """
+    from assistant.errors import TranscriptError
+    from assistant.transcripts import read_transcripts
+    from finetune.dialog_pairs import pairs_from
+    from finetune.harvested import Conversation, Rules
+
+    rules = Rules()
+    pairs: list[Pair] = []
+    try:
+        for one in read_transcripts(path):
+            if one.resolved is not False:
+                pairs += pairs_from(Conversation(f"transcript:{path.name}/{one.id}", one), rules, Counter())
+    except TranscriptError as error:
+        raise TrainingError(str(error)) from error
+    if not pairs:
+        raise TrainingError(f"{path}: no agent's reply behind a customer's message; conversations with both are needed")
+    return pairs
+
+
 def split(examples: Sequence[Labelled], share: float, seed: int) -> tuple[list[Labelled], list[Labelled]]:
     """Split off a validation share, the same share of every label, at least one of each label with two or more.
 
@@ -145,8 +175,12 @@ def check_labels(examples: Sequence[Labelled], least: int = 2) -> tuple[str, ...
 
 def digest(examples: Sequence[Labelled | Tagged]) -> str:
     """Return the SHA-256 of a training set; order does not count."""
-    lines = sorted(repr(example) for example in examples)
-    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
+    return digest_of(repr(example) for example in examples)
+
+
+def digest_of(lines: Iterable[str]) -> str:
+    """Return the SHA-256 of lines; order does not count."""
+    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:

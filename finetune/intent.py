@@ -7,18 +7,19 @@ Out-of-scope examples (label ``oos``) are a class of their own. Confidence is ca
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assistant.adapter_files import Manifest
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
 from assistant.heads import BUCKETS, bags, class_logits, hashed
-from assistant.registry import HEAD, Manifest, write_manifest
+from finetune.adapted import AdaptedEncoder, Prepared
+from finetune.augment import variants
 from finetune.evaluate import (
     auroc,
     choose_out_of_scope_threshold,
@@ -27,8 +28,11 @@ from finetune.evaluate import (
     fit_temperature,
     softmax,
 )
-from finetune.examples import OUT_OF_SCOPE, Labelled, check_labels, digest
-from finetune.lora import AdaptedEncoder, LoraSettings, Progress, train
+from finetune.examples import OUT_OF_SCOPE, SENTIMENTS, Labelled, check_labels, digest
+from finetune.fitting import fit, write_version
+from finetune.loop import Learner
+from finetune.ranks import Ranks
+from finetune.recipe import Progress, Run, TrainSettings
 
 if TYPE_CHECKING:
     import torch
@@ -37,14 +41,19 @@ if TYPE_CHECKING:
 
     from assistant.heads import Hashed
 
+#: Unit vectors need a scale to give peaked classes; it is folded into the deep weights when they are saved.
+SCALE = 12.0
+_COPIES = 2  # augmented copies of an example; an epoch takes one of them or, every second time, the example itself
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training run leaves: the staged folder, its manifest, and the epochs."""
+    """What a training run leaves: its manifest, the epochs, and the validation rows as the new version judges them."""
 
-    folder: Path
     manifest: Manifest
     history: tuple[Progress, ...]
+    truth: NDArray[np.int64]
+    chances: NDArray[np.float32]
 
 
 def class_head(dim: int, classes: int) -> torch.nn.Module:
@@ -59,130 +68,186 @@ def class_head(dim: int, classes: int) -> torch.nn.Module:
     return head
 
 
+def class_weights(targets: Tensor, classes: int, kind: str, outside: int = -1) -> Tensor:
+    """Return the weight of each class in the loss.
+
+    Args:
+        targets: Class rows ``(n,)``.
+        classes: How many classes there are.
+        kind: ``none``, ``sqrt`` or ``balanced``; full balancing let the noisiest classes dominate on support chats.
+        outside: Row of the out-of-scope class, which keeps weight 1; -1 for none.
+
+    Returns:
+        Weights ``(C,)``.
+    """
+    import torch
+
+    counts = torch.bincount(targets, minlength=classes).float()
+    weights = counts.mean() / counts.clamp(min=1)
+    weights = {"none": torch.ones(classes), "sqrt": weights.sqrt(), "balanced": weights}[kind]
+    if outside >= 0:
+        weights[outside] = 1.0
+    return weights
+
+
 def train_classifier(
-    task: str,
+    run: Run,
     training: Sequence[Labelled],
     validation: Sequence[Labelled],
     encoder: Encoder,
-    staged: Path,
     *,
-    version: str,
-    created_at: datetime,
-    code_version: str,
-    sources: Sequence[str],
-    settings: LoraSettings,
     labels: Sequence[str] = (),
-    progress: Callable[[Progress], None] | None = None,
+    ranks: Ranks | None = None,
 ) -> Trained:
-    """Train one classifier adapter and write it, complete with manifest, into ``staged``.
+    """Train one classifier adapter and write it, complete with manifest, into the run's staged folder.
 
     Args:
-        task: ``intent`` or ``sentiment``.
+        run: Task (``intent`` or ``sentiment``), version, settings.
         training: Labelled texts.
-        validation: Held apart; used for early stopping, temperature and thresholds only.
+        validation: Held apart; used for early stopping, temperature and thresholds only. Rows of other labels are left out.
         encoder: The frozen base.
-        staged: Empty folder on the registry's file system.
-        version: Name of the new version.
-        created_at: Time written into the manifest.
-        code_version: Deskhand's version.
-        sources: Names of the files the examples came from.
-        settings: Rank, rates, epochs, seed.
         labels: Fixed label order; empty means the sorted labels of the training set.
-        progress: Called after every epoch.
+        ranks: The processes that train together.
 
     Returns:
-        The staged folder with manifest and history.
+        The manifest, the epochs, and the judged validation rows.
 
     Raises:
-        TrainingError: If labels are too few, or validation holds none of them. Rows of other labels are left out of it.
+        TrainingError: If settings cannot work, labels are too few, or validation holds none of them.
     """
     import torch
-    from safetensors.torch import save_file
-    from torch.nn import functional as fn
 
+    run.settings.check(run.task)
     found_labels = check_labels(training)
     names = tuple(labels) or found_labels
     if set(found_labels) - set(names):
         raise TrainingError(f"labels {', '.join(sorted(set(found_labels) - set(names)))} are none of {', '.join(names)}")
-    rows = {name: row for row, name in enumerate(names)}
-    validation = [example for example in validation if example.label in rows]
-    if not validation:
+    held = [example for example in validation if example.label in names]
+    if not held:
         raise TrainingError(f"validation holds none of the labels that are trained ({', '.join(names[:5])}, …)")
-    adapted = AdaptedEncoder(encoder, settings)
-    head: Any = class_head(adapted.dim, len(names))
-    texts = [example.text for example in training]
-    states = [state for state, _ in adapted.prepare(texts)]
-    targets = torch.tensor([rows[example.label] for example in training])
-    counts = torch.bincount(targets, minlength=len(names)).float()
-    # Rare classes weigh more, by the square root only: full balancing let the noisiest classes dominate.
-    weights = (counts.mean() / counts.clamp(min=1)).sqrt()
-    judged = [example.text for example in validation]
-    judged_states = [state for state, _ in adapted.prepare(judged)]
-    truth = np.array([rows[example.label] for example in validation])
-    oos = names.index(OUT_OF_SCOPE) if OUT_OF_SCOPE in names else -1
-    if oos >= 0:
-        weights[oos] = 1.0
-    scale = 12.0  # unit vectors need a scale to give peaked classes; folded into the deep weights below
+    data = _Rows(training, held, names)
 
-    grams, judged_grams = [hashed(text) for text in texts], [hashed(text) for text in judged]
+    def build(adapted: AdaptedEncoder) -> Learner:
+        learner, scorers[0] = _learner(adapted, data, run.settings)
+        return learner
 
-    def logits(lower: Sequence[Tensor], rows: Sequence[Hashed]) -> Tensor:
-        hidden, mask = adapted.hidden(lower)
+    scorers: list[Any] = [None]
+    fitted = fit(run, encoder, len(training), build, digest(training), ranks)
+    with torch.inference_mode():
+        logits = scorers[0]()
+    temperature = fit_temperature(logits, data.truth)
+    chances = softmax(logits / temperature)
+    head: Any = fitted.learner.head
+    tensors = {
+        "deep.weight": head.deep.weight.detach() * SCALE,
+        "deep.bias": head.deep.bias.detach() * SCALE,
+        "wide.weight": head.wide.weight.detach().to(torch.float16),
+    }
+    values = {
+        "labels": names,
+        "training_set": {"sha256": digest(training), "examples": len(training)},
+        "scores": {f"validation_{key}": value for key, value in classification_figures(chances, data.truth, names).items()},
+        "thresholds": choose_thresholds(chances, data.truth, names),
+        "temperature": temperature,
+        "head": {"kind": "wide-and-deep", "buckets": BUCKETS},
+    }
+    return Trained(write_version(run, fitted, encoder, tensors, values), fitted.history, data.truth, chances)
+
+
+def train_sentiment(
+    run: Run,
+    training: Sequence[Labelled],
+    validation: Sequence[Labelled],
+    encoder: Encoder,
+    *,
+    ranks: Ranks | None = None,
+) -> Trained:
+    """Train a sentiment adapter: the classifier with the labels negative, neutral, positive, in this order."""
+    return train_classifier(run, training, validation, encoder, labels=SENTIMENTS, ranks=ranks)
+
+
+class _Rows:
+    """Training and validation rows as numbers."""
+
+    def __init__(self, training: Sequence[Labelled], validation: Sequence[Labelled], names: Sequence[str]) -> None:
+        rows = {name: row for row, name in enumerate(names)}
+        self.texts = [example.text for example in training]
+        self.targets = [rows[example.label] for example in training]
+        self.judged = [example.text for example in validation]
+        self.truth = np.array([rows[example.label] for example in validation])
+        self.classes = len(names)
+        self.oos = names.index(OUT_OF_SCOPE) if OUT_OF_SCOPE in names else -1  # type: ignore[attr-defined]
+
+
+def _learner(adapted: AdaptedEncoder, data: _Rows, settings: TrainSettings) -> tuple[Learner, Any]:
+    """Return the learner, and a function that gives the validation rows' logits ``(n, C)``."""
+    import torch
+    from torch.nn import functional as fn
+
+    head: Any = class_head(adapted.dim, data.classes)
+    targets = torch.tensor(data.targets)
+    weights = class_weights(targets, data.classes, settings.class_weights, data.oos)
+    copies = [data.texts]
+    if settings.augments:
+        copies += [variants(data.texts, settings, number) for number in range(_COPIES)]
+    states = [adapted.prepare(texts) for texts in copies]
+    grams = [[hashed(text) for text in texts] for texts in copies]
+    taken = [0] * len(data.texts)
+    judged, judged_grams = adapted.prepare(data.judged), [hashed(text) for text in data.judged]
+
+    def fresh(rng: random.Random) -> None:
+        taken[:] = [0 if len(copies) == 1 or rng.random() < 0.5 else rng.randrange(1, len(copies)) for _ in taken]
+
+    def scored(lower: Sequence[Prepared], rows: Sequence[Hashed]) -> tuple[Tensor, Tensor]:
+        pooled = adapted.pool(*adapted.hidden(lower))
         buckets, offsets, values = bags(rows)
         wide = fn.embedding_bag(buckets, head.wide.weight, offsets, mode="sum", per_sample_weights=values)
-        pooled = fn.dropout(adapted.pool(hidden, mask), settings.dropout, training=head.training)
-        scored: Tensor = scale * head.deep(pooled) + wide
-        return scored
+        dropped = fn.dropout(pooled, settings.dropout, training=head.training)
+        return SCALE * head.deep(dropped) + wide, pooled
 
     def loss(batch: list[int]) -> Tensor:
-        scores = logits([states[row] for row in batch], [grams[row] for row in batch])
-        return fn.cross_entropy(scores, targets[batch], weight=weights, label_smoothing=settings.label_smoothing)
+        logits, pooled = scored([states[taken[row]][row] for row in batch], [grams[taken[row]][row] for row in batch])
+        wanted = targets[batch]
+        value = fn.cross_entropy(logits, wanted, weight=weights, label_smoothing=settings.label_smoothing)
+        return value + settings.contrast * contrastive(pooled, wanted) if settings.contrast else value
 
     def predict() -> NDArray[np.float32]:
-        parts = [logits(judged_states[at : at + 128], judged_grams[at : at + 128]).numpy() for at in range(0, len(judged), 128)]
-        return np.concatenate(parts) if parts else np.zeros((0, len(names)), dtype=np.float32)
+        parts = [scored(judged[at : at + 128], judged_grams[at : at + 128])[0].numpy() for at in range(0, len(judged), 128)]
+        return np.concatenate(parts)
 
     def judge() -> float:
         found = predict()
         # Accuracy on the company's own business first, then how well the rest is told apart, then the likelihood.
-        inside = truth != oos
-        right = float((found[inside].argmax(1) == truth[inside]).mean()) if inside.any() else 0.0
-        apart = auroc(softmax(found)[:, oos], ~inside) if oos >= 0 else 1.0
-        chance = softmax(found)[np.arange(len(truth)), truth]
+        inside = data.truth != data.oos
+        right = float((found[inside].argmax(1) == data.truth[inside]).mean()) if inside.any() else 0.0
+        apart = auroc(softmax(found)[:, data.oos], ~inside) if data.oos >= 0 else 1.0
+        chance = softmax(found)[np.arange(len(data.truth)), data.truth]
         return 0.8 * right + 0.18 * apart + 0.02 * math.exp(float(np.log(chance + 1e-9).mean()))
 
-    history = train(adapted, head, [len(state) for state in states], loss, judge, settings, progress)
-    tensors = {
-        "deep.weight": (head.deep.weight.detach() * scale).contiguous(),
-        "deep.bias": (head.deep.bias.detach() * scale).contiguous(),
-        "wide.weight": head.wide.weight.detach().to(torch.float16).contiguous(),
-    }
-    with torch.inference_mode():
-        final = predict()
-    temperature = fit_temperature(final, truth)
-    scores, thresholds = _figures(final / temperature, truth, names)
-    adapted.save(staged)
-    save_file(tensors, staged / HEAD)
-    manifest = write_manifest(
-        staged,
-        Manifest(
-            task=task,
-            version=version,
-            base_name=encoder.name,
-            base_sha256=encoder.sha256,
-            method=settings.as_dict(),
-            labels=names,
-            training_set={"sha256": digest(training), "examples": len(training), "sources": list(sources)},
-            seed=settings.seed,
-            code_version=code_version,
-            scores=scores,
-            thresholds=thresholds,
-            temperature=temperature,
-            created_at=created_at.isoformat(),
-            head={"kind": "wide-and-deep", "buckets": BUCKETS},
-        ),
-    )
-    return Trained(staged, manifest, tuple(history))
+    return Learner(head, [len(row) for row in states[0]], loss, judge, fresh), predict
+
+
+def contrastive(pooled: Tensor, wanted: Tensor, temperature: float = 0.1) -> Tensor:
+    """Return the supervised contrastive loss of a batch (Khosla et al. 2020, arXiv:2004.11362).
+
+    Args:
+        pooled: Unit vectors ``(B, D)``.
+        wanted: Class rows ``(B,)``.
+        temperature: Of the similarities.
+
+    Returns:
+        Mean over rows with another of their class; 0 where no class occurs twice.
+    """
+    import torch
+
+    alike = (wanted[:, None] == wanted[None]).float()
+    alike.fill_diagonal_(0)
+    scores = pooled @ pooled.T / temperature
+    scores = scores.masked_fill(torch.eye(len(pooled), dtype=torch.bool), -1e9)
+    logs = torch.log_softmax(scores, dim=1)
+    paired = alike.sum(1)
+    rows = -(alike * logs).sum(1) / paired.clamp(min=1)
+    return rows[paired > 0].mean() if bool((paired > 0).any()) else rows.sum() * 0
 
 
 def predict_classes(
@@ -201,28 +266,24 @@ def predict_classes(
     Returns:
         Probabilities ``(n, C)``.
     """
-    parts = []
+    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+    found = np.zeros((len(texts), len(head["deep.bias"])), dtype=np.float32)
     for at in range(0, len(texts), batch):
-        chunk = list(texts[at : at + batch])
+        rows = order[at : at + batch]
+        chunk = [texts[row] for row in rows]
         block = encoder.encode_for_tasks(chunk)
-        parts.append((class_logits(head, encoder.pool(block.hidden[name], block.mask), chunk) / temperature).numpy())
-    return softmax(np.concatenate(parts)) if parts else np.zeros((0, 0), dtype=np.float32)
+        found[rows] = (class_logits(head, encoder.pool(block.hidden[name], block.mask), chunk) / temperature).numpy()
+    return softmax(found) if len(texts) else found
 
 
-def _figures(
-    logits: NDArray[np.float32], truth: NDArray[np.int64], names: Sequence[str]
-) -> tuple[dict[str, float], dict[str, float]]:
-    chances = softmax(logits)
-    scores = {f"validation_{key}": value for key, value in classification_figures(chances, truth, names).items()}
-    thresholds: dict[str, float] = {}
-    if OUT_OF_SCOPE in names:
-        oos = names.index(OUT_OF_SCOPE)
-        thresholds["max_out_of_scope"] = choose_out_of_scope_threshold(chances[:, oos], truth == oos)
-        # As the check uses it: among what is not refused as out of scope, the best intent beside that class.
-        answered = (truth != oos) & (chances[:, oos] <= thresholds["max_out_of_scope"])
-        business = chances[answered].copy()
-        business[:, oos] = 0.0
-        thresholds["min_confidence"] = choose_threshold(business, truth[answered])
-    else:
-        thresholds["min_confidence"] = choose_threshold(chances, truth)
-    return scores, thresholds
+def choose_thresholds(chances: NDArray[np.float32], truth: NDArray[np.int64], names: Sequence[str]) -> dict[str, float]:
+    """Choose the thresholds of the check on validation: ``min_confidence`` and, with an ``oos`` class, ``max_out_of_scope``."""
+    if OUT_OF_SCOPE not in names:
+        return {"min_confidence": choose_threshold(chances, truth)}
+    oos = list(names).index(OUT_OF_SCOPE)
+    most = choose_out_of_scope_threshold(chances[:, oos], truth == oos)
+    # As the check uses it: among what is not refused as out of scope, the best intent beside that class.
+    answered = (truth != oos) & (chances[:, oos] <= most)
+    business = chances[answered].copy()
+    business[:, oos] = 0.0
+    return {"max_out_of_scope": most, "min_confidence": choose_threshold(business, truth[answered])}

@@ -1,25 +1,172 @@
 """One training from files to a checked version in the registry: what ``deskhand adapters train`` runs.
 
-Knows where examples and versions live; the task files know how to train.
+Knows where examples, versions, checkpoints and pages live; the task files know how to train.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from assistant.adapter_files import Manifest
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
-from assistant.registry import Manifest, Registry
-from finetune.examples import Tagged, check_labels, read_labelled, read_tagged, split, unleaked
-from finetune.intent import train_classifier
-from finetune.lora import LoraSettings, Progress
-from finetune.sentiment import train_sentiment
+from assistant.registry import Registry
+from finetune import pages
+from finetune.board import Board
+from finetune.dialog import train_dialog
+from finetune.examples import Labelled, Tagged, check_labels, read_labelled, read_pairs, read_tagged, split, unleaked
+from finetune.harvested import Pair
+from finetune.intent import train_classifier, train_sentiment
+from finetune.ranks import Ranks
+from finetune.recipe import TASKS, Progress, Run, TrainSettings
 from finetune.slots import train_slots
 
-TRAINABLE = ("intent", "sentiment", "slots")
+PAGE = "run.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Examples to train on and examples to choose by, of the kind the task needs."""
+
+    training: tuple[Labelled | Tagged | Pair, ...]
+    validation: tuple[Labelled | Tagged | Pair, ...]
+
+
+def read_split(task: str, training: Sequence[Path], validation: Path | None, seed: int) -> Split:
+    """Read the examples of a task.
+
+    Args:
+        task: One of ``TASKS``.
+        training: Files, read in this order: labelled rows, or conversations for ``dialog``.
+        validation: File to choose by; without it a tenth of the training rows, or conversations, is held apart.
+        seed: Of that split.
+
+    Returns:
+        The examples; no text stands on both sides.
+
+    Raises:
+        TrainingError: If a file is faulty or the examples do not suffice.
+    """
+    if task not in TASKS:
+        raise TrainingError(f"{task!r} cannot be trained; {', '.join(TASKS)} can")
+    if task == "slots":
+        tagged = [example for path in training for example in read_tagged(path)]
+        if validation:
+            return Split(tuple(tagged), tuple(read_tagged(validation)))
+        return Split(tuple(one for row, one in enumerate(tagged) if row % 10), tuple(tagged[::10]))
+    if task == "dialog":
+        pairs = [pair for path in training for pair in read_pairs(path)]
+        if validation:
+            return Split(tuple(pairs), tuple(read_pairs(validation)))
+        refs = sorted({pair.ref for pair in pairs})
+        held_refs = set(refs[::10])
+        return Split(
+            tuple(pair for pair in pairs if pair.ref not in held_refs), tuple(pair for pair in pairs if pair.ref in held_refs)
+        )
+    sentiment = task == "sentiment"
+    rows = [example for path in training for example in read_labelled(path, sentiment=sentiment)]
+    if validation:
+        held = read_labelled(validation, sentiment=sentiment)
+        rows = unleaked(rows, held)
+        if not rows:
+            raise TrainingError(f"{validation}: holds every training text too; name rows that are not trained on")
+    else:
+        check_labels(rows, least=3)  # one of three goes to validation, two are left to learn from
+        rows, held = split(rows, 0.1, seed)
+    return Split(tuple(rows), tuple(held))
+
+
+def train_split(run: Run, examples: Split, encoder: Encoder, *, ranks: Ranks | None = None, page: Path | None = None) -> Manifest:
+    """Train a task on examples into the run's staged folder, and write the run's page.
+
+    Args:
+        run: Task, version, settings.
+        examples: Of the task's kind.
+        encoder: The frozen base.
+        ranks: The processes that train together.
+        page: Where the HTML page goes; ``None`` for none.
+
+    Returns:
+        The new version's manifest.
+
+    Raises:
+        TrainingError: If settings cannot work or the examples do not suffice.
+    """
+    if run.task == "slots":
+        tagged = [one for one in examples.training if isinstance(one, Tagged)]
+        held_tagged = [one for one in examples.validation if isinstance(one, Tagged)]
+        tagger = train_slots(run, tagged, held_tagged, encoder, ranks=ranks)
+        if page:
+            pages.write_tagger(tagger, held_tagged, page)
+        return tagger.manifest
+    if run.task == "dialog":
+        pairs = [one for one in examples.training if isinstance(one, Pair)]
+        held_pairs = [one for one in examples.validation if isinstance(one, Pair)]
+        chooser = train_dialog(run, pairs, held_pairs, encoder, ranks=ranks)
+        if page:
+            pages.write_chooser(chooser, held_pairs, page)
+        return chooser.manifest
+    rows = [one for one in examples.training if isinstance(one, Labelled)]
+    held = [one for one in examples.validation if isinstance(one, Labelled)]
+    train = train_sentiment if run.task == "sentiment" else train_classifier
+    trained = train(run, rows, held, encoder, ranks=ranks)
+    if page:
+        pages.write_classifier(trained, held, page)
+    return trained.manifest
+
+
+def train_into(
+    registry: Registry,
+    run: Run,
+    examples: Split,
+    encoder: Encoder,
+    *,
+    ranks: Ranks | None = None,
+    runs: Path | None = None,
+) -> Manifest:
+    """Train on examples and add the version to the registry; the champion stays as it is.
+
+    Args:
+        registry: Where the version goes.
+        run: Task, version, settings; its staged folder is made here.
+        examples: Of the task's kind.
+        encoder: The frozen base.
+        ranks: The processes that train together; the first writes.
+        runs: Folder of runs: ``<task>/<version>/`` gets the page and TensorBoard's events, ``checkpoints/`` what a killed
+            run goes on from. ``None`` for none of it.
+
+    Returns:
+        The new version's manifest.
+
+    Raises:
+        TrainingError: If settings cannot work or the examples do not suffice; then the registry is as before.
+        RegistryError: If the version's name is taken.
+    """
+    ranks = ranks or Ranks()
+    staged = registry.staging(run.task, run.version)
+    folder = runs / run.task / run.version if runs and ranks.first else None
+    board = Board(folder)
+    try:
+
+        def progress(epoch: Progress) -> None:
+            board.add(epoch)
+            if run.progress:
+                run.progress(epoch)
+
+        own = replace(run, staged=staged, progress=progress, work=runs / "checkpoints" if runs else None)
+        manifest = train_split(own, examples, encoder, ranks=ranks, page=folder / PAGE if folder else None)
+        if ranks.first:
+            registry.add(run.task, run.version, staged, encoder.sha256)
+            if runs:
+                shutil.rmtree(runs / "checkpoints" / manifest.training_set["checkpoint"], ignore_errors=True)
+        return manifest
+    finally:
+        board.close()
+        shutil.rmtree(staged, ignore_errors=True)
 
 
 def train_from_files(
@@ -32,22 +179,12 @@ def train_from_files(
     version: str,
     created_at: datetime,
     code_version: str,
-    settings: LoraSettings,
+    settings: TrainSettings,
     progress: Callable[[Progress], None] | None = None,
+    ranks: Ranks | None = None,
+    runs: Path | None = None,
 ) -> Manifest:
-    """Train a task on labelled files and add the version to the registry; the champion stays as it is.
-
-    Args:
-        task: ``intent``, ``sentiment`` or ``slots``.
-        training: Labelled files, read in this order.
-        validation: Labelled file; without it a tenth of the training rows is held apart.
-        encoder: The frozen base.
-        registry: Where the version goes.
-        version: Its name.
-        created_at: Time for the manifest.
-        code_version: Deskhand's version.
-        settings: How to train.
-        progress: Called after every epoch.
+    """Read files, train on them and add the version to the registry; see ``read_split`` and ``train_into``.
 
     Returns:
         The new version's manifest.
@@ -56,41 +193,17 @@ def train_from_files(
         TrainingError: If a file is faulty or the examples do not suffice; then the registry is as before.
         RegistryError: If the version's name is taken.
     """
-    if task not in TRAINABLE:
-        raise TrainingError(f"{task!r} cannot be trained yet; {', '.join(TRAINABLE)} can")
-    names = [path.name for path in training]
-    staged = registry.staging(task, version)
-    try:
-        if task == "slots":
-            tagged = [example for path in training for example in read_tagged(path)]
-            judged: list[Tagged] = read_tagged(validation) if validation else tagged[::10]
-            kept = tagged if validation else [example for row, example in enumerate(tagged) if row % 10]
-            trained = train_slots(
-                kept, judged, encoder, staged, version=version, created_at=created_at, code_version=code_version,
-                sources=names, settings=settings, progress=progress,
-            )  # fmt: skip
-        else:
-            sentiment = task == "sentiment"
-            rows = [example for path in training for example in read_labelled(path, sentiment=sentiment)]
-            if validation:
-                held = read_labelled(validation, sentiment=sentiment)
-                rows = unleaked(rows, held)
-                if not rows:
-                    raise TrainingError(f"{validation}: holds every training text too; name rows that are not trained on")
-            else:
-                check_labels(rows, least=3)  # one of three goes to validation, two are left to learn from
-                rows, held = split(rows, 0.1, settings.seed)
-            if sentiment:
-                trained = train_sentiment(
-                    rows, held, encoder, staged, version=version, created_at=created_at, code_version=code_version,
-                    sources=names, settings=settings, progress=progress,
-                )  # fmt: skip
-            else:
-                trained = train_classifier(
-                    task, rows, held, encoder, staged, version=version, created_at=created_at, code_version=code_version,
-                    sources=names, settings=settings, progress=progress,
-                )  # fmt: skip
-        registry.add(task, version, trained.folder, encoder.sha256)
-        return trained.manifest
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
+    settings.check(task)
+    registry.check_free(task, version)
+    examples = read_split(task, training, validation, settings.seed)
+    run = Run(
+        task=task,
+        version=version,
+        staged=Path(),
+        created_at=created_at,
+        code_version=code_version,
+        sources=tuple(path.name for path in training),
+        settings=settings,
+        progress=progress,
+    )
+    return train_into(registry, run, examples, encoder, ranks=ranks, runs=runs)

@@ -5,24 +5,36 @@ Tags follow Ramshaw & Marcus 1995 (IOB2 as in CoNLL-2002). Knows nothing of what
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
-from pathlib import Path
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from assistant.adapter_files import Manifest
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
 from assistant.heads import spans_from_tags
-from assistant.registry import HEAD, Manifest, write_manifest
+from finetune.adapted import AdaptedEncoder, Prepared
 from finetune.evaluate import span_figures
 from finetune.examples import Tagged, digest
-from finetune.intent import Trained
-from finetune.lora import AdaptedEncoder, LoraSettings, Progress, train
+from finetune.fitting import fit, write_version
+from finetune.loop import Learner
+from finetune.ranks import Ranks
+from finetune.recipe import Progress, Run
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Spans = list[list[tuple[int, int, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedTagger:
+    """What a training run leaves: its manifest, the epochs, and the spans the new version finds in the validation texts."""
+
+    manifest: Manifest
+    history: tuple[Progress, ...]
+    found: Spans
 
 
 def tags_of(spans: Sequence[tuple[int, int, str]], offsets: Sequence[tuple[int, int]]) -> list[str]:
@@ -44,43 +56,30 @@ def tags_of(spans: Sequence[tuple[int, int, str]], offsets: Sequence[tuple[int, 
 
 
 def train_slots(
-    training: Sequence[Tagged],
-    validation: Sequence[Tagged],
-    encoder: Encoder,
-    staged: Path,
-    *,
-    version: str,
-    created_at: datetime,
-    code_version: str,
-    sources: Sequence[str],
-    settings: LoraSettings,
-    progress: Callable[[Progress], None] | None = None,
-) -> Trained:
-    """Train a slot adapter and write it, complete with manifest, into ``staged``.
+    run: Run, training: Sequence[Tagged], validation: Sequence[Tagged], encoder: Encoder, *, ranks: Ranks | None = None
+) -> TrainedTagger:
+    """Train a slot adapter and write it, complete with manifest, into the run's staged folder.
+
+    Augmentation would move the spans; the only noise a tagger sees is letter case.
 
     Args:
+        run: Version, settings, and where it is written.
         training: Texts with spans.
         validation: Held apart; for early stopping only.
         encoder: The frozen base.
-        staged: Empty folder on the registry's file system.
-        version: Name of the new version.
-        created_at: Time written into the manifest.
-        code_version: Deskhand's version.
-        sources: Names of the files the examples came from.
-        settings: Rank, rates, epochs, seed.
-        progress: Called after every epoch.
+        ranks: The processes that train together.
 
     Returns:
-        The staged folder with manifest and history.
+        The manifest, the epochs, and what is found in the validation texts.
 
     Raises:
-        TrainingError: If no training example holds a span, or there is nothing to validate on.
+        TrainingError: If settings cannot work, no training example holds a span, or there is nothing to validate on.
     """
     import torch
-    from safetensors.torch import save_file
     from torch.nn import functional as fn
     from torch.nn.utils.rnn import pad_sequence
 
+    run.settings.check(run.task)
     slots = sorted({slot for example in training for _, _, slot in example.spans})
     if not slots or not validation:
         raise TrainingError(
@@ -89,63 +88,69 @@ def train_slots(
         )
     labels = ("O", *(f"{kind}-{slot}" for slot in slots for kind in "BI"))
     rows = {label: row for row, label in enumerate(labels)}
-    adapted = AdaptedEncoder(encoder, settings)
-    head: Any = torch.nn.Module()
-    head.deep = torch.nn.Linear(adapted.dim, len(labels))
-    prepared = adapted.prepare([example.text for example in training])
-    states = [state for state, _ in prepared]
-    targets = [
-        torch.tensor([rows[tag] for tag in tags_of(example.spans, offsets)])
-        for example, (_, offsets) in zip(training, prepared, strict=True)
-    ]
-    judged = adapted.prepare([example.text for example in validation])
+    settings = run.settings
+    finders: list[Any] = [None]
 
-    def loss(batch: list[int]) -> Tensor:
-        hidden, _ = adapted.hidden([states[row] for row in batch])
-        wanted = pad_sequence([targets[row] for row in batch], batch_first=True, padding_value=-100)
-        return fn.cross_entropy(head.deep(hidden).flatten(0, 1), wanted.flatten())
+    def build(adapted: AdaptedEncoder) -> Learner:
+        head: Any = torch.nn.Module()
+        head.deep = torch.nn.Linear(adapted.dim, len(labels))
+        texts = [example.text for example in training]
+        copies = [texts, [text.swapcase() if text.islower() else text.lower() for text in texts]] if settings.casing else [texts]
+        prepared = [adapted.prepare(copy) for copy in copies]
+        targets = [
+            [
+                torch.tensor([rows[tag] for tag in tags_of(example.spans, row.offsets)])
+                for example, row in zip(training, copy, strict=True)
+            ]
+            for copy in prepared
+        ]
+        judged = adapted.prepare([example.text for example in validation])
+        taken = [0] * len(training)
 
-    def predict() -> Spans:
-        found: Spans = []
-        for at in range(0, len(judged), 128):
-            chunk = judged[at : at + 128]
-            hidden, _ = adapted.hidden([state for state, _ in chunk])
-            for row, tags in enumerate(head.deep(hidden).argmax(-1).tolist()):
-                offsets = chunk[row][1]
-                names = [labels[tag] for tag in tags[: len(offsets)]]
-                found.append(spans_from_tags(names, offsets, validation[at + row].text))
-        return found
+        def fresh(rng: random.Random) -> None:
+            taken[:] = [int(rng.random() < settings.casing) for _ in taken]
 
-    def figures() -> dict[str, float]:
-        return span_figures(predict(), [example.spans for example in validation])
+        def scores(batch: Sequence[Prepared]) -> Tensor:
+            hidden, _ = adapted.hidden(batch)
+            found: Tensor = head.deep(fn.dropout(hidden, settings.dropout, training=head.training))
+            return found
 
-    lengths = [len(state) for state in states]
-    history = train(adapted, head, lengths, loss, lambda: figures()["f1"], settings, progress)
+        def loss(batch: list[int]) -> Tensor:
+            wanted = pad_sequence([targets[taken[row]][row] for row in batch], batch_first=True, padding_value=-100)
+            logits = scores([prepared[taken[row]][row] for row in batch])
+            return fn.cross_entropy(logits.flatten(0, 1), wanted.flatten(), label_smoothing=settings.label_smoothing)
+
+        def predict() -> Spans:
+            order = sorted(range(len(judged)), key=lambda row: len(judged[row]))
+            spans: Spans = [[] for _ in judged]
+            for at in range(0, len(order), 128):
+                chunk = order[at : at + 128]
+                for row, tags in zip(chunk, scores([judged[row] for row in chunk]).argmax(-1).tolist(), strict=True):
+                    names = [labels[tag] for tag in tags[: len(judged[row])]]
+                    spans[row] = spans_from_tags(names, judged[row].offsets, validation[row].text)
+            return spans
+
+        def judge() -> float:
+            return span_figures(predict(), [example.spans for example in validation])["f1"]
+
+        finders[0] = predict
+        return Learner(head, [len(row) for row in prepared[0]], loss, judge, fresh)
+
+    fitted = fit(run, encoder, len(training), build, digest(training), ranks)
     with torch.inference_mode():
-        scores = {f"validation_{name}": value for name, value in figures().items()}
-    adapted.save(staged)
-    tensors = {"deep.weight": head.deep.weight.detach(), "deep.bias": head.deep.bias.detach()}
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, staged / HEAD)
-    manifest = write_manifest(
-        staged,
-        Manifest(
-            task="slots",
-            version=version,
-            base_name=encoder.name,
-            base_sha256=encoder.sha256,
-            method=settings.as_dict(),
-            labels=labels,
-            training_set={"sha256": digest(training), "examples": len(training), "sources": list(sources)},
-            seed=settings.seed,
-            code_version=code_version,
-            scores=scores,
-            thresholds={},
-            temperature=1.0,
-            created_at=created_at.isoformat(),
-            head={"kind": "token-tagger"},
-        ),
-    )
-    return Trained(staged, manifest, tuple(history))
+        found: Spans = finders[0]()
+    figures = span_figures(found, [example.spans for example in validation])
+    head: Any = fitted.learner.head
+    values = {
+        "labels": labels,
+        "training_set": {"sha256": digest(training), "examples": len(training)},
+        "scores": {f"validation_{name}": value for name, value in figures.items()},
+        "thresholds": {},
+        "temperature": 1.0,
+        "head": {"kind": "token-tagger"},
+    }
+    tensors = {"deep.weight": head.deep.weight, "deep.bias": head.deep.bias}
+    return TrainedTagger(write_version(run, fitted, encoder, tensors, values), fitted.history, found)
 
 
 def predict_slots(encoder: Encoder, name: str, labels: Sequence[str], head: dict[str, Tensor], texts: Sequence[str]) -> Spans:

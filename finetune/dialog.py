@@ -1,0 +1,257 @@
+"""Dialog adapters: choose the right reply. Contexts and replies meet in one space; both sides have their own projection.
+
+Method: a dual encoder with in-batch negatives (Henderson et al. 2017, arXiv:1705.00652) and hard negatives mined with the
+untuned encoder (Xiong et al. 2021, arXiv:2007.00808). Recall@1 of 100 as in Henderson et al. 2019 (arXiv:1904.06472): the
+right reply among 99 unique others. Knows pairs; which conversations they come from, ``dialog_pairs.py`` knows.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from assistant.adapter_files import Manifest
+from assistant.encoder import Encoder
+from assistant.errors import TrainingError
+from finetune.adapted import AdaptedEncoder, Prepared
+from finetune.examples import digest_of
+from finetune.fitting import fit, write_version
+from finetune.harvested import Pair
+from finetune.loop import Learner
+from finetune.ranks import Ranks
+from finetune.recipe import Progress, Run
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+SCALE = 20.0  # of cosines in the softmax over replies, as sentence-transformers ranks
+CHOICES = 100
+_CONTEXT_TURNS, _TURN_CHARS = 4, 240
+_HARD = 16  # nearest wrong replies of the untuned encoder that hard negatives are drawn from
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Where the right reply came among its choices: ranks from 1 ``(n,)``, and the row of the reply ranked first ``(n,)``."""
+
+    ranks: NDArray[np.int64]
+    chosen: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedChooser:
+    """What a training run leaves: its manifest, the epochs, and how the new version ranks the validation replies."""
+
+    manifest: Manifest
+    history: tuple[Progress, ...]
+    ranking: Ranking
+
+
+def context_text(pair: Pair) -> str:
+    """Return what was said before a reply as one text, the last turn first, since long texts are cut at the end."""
+    turns = [text[:_TURN_CHARS] for _, text in reversed(pair.context[-_CONTEXT_TURNS:])]
+    return " | ".join(turns)
+
+
+def choice_sets(replies: Sequence[str], seed: int, choices: int = CHOICES) -> list[list[int]]:
+    """Draw for each reply the rows it is chosen from.
+
+    Args:
+        replies: One reply per context ``(n,)``; repeated ones count once.
+        seed: Of the draw.
+        choices: How many to choose from.
+
+    Returns:
+        For each row its own row first, then ``choices - 1`` rows of unique other replies, or as many as there are.
+    """
+    first: dict[str, int] = {}
+    for row, reply in enumerate(replies):
+        first.setdefault(" ".join(reply.lower().split()), row)
+    unique = list(first.values())
+    rng = random.Random(seed)
+    sets = []
+    for reply in replies:
+        own = first[" ".join(reply.lower().split())]
+        others = rng.sample(unique, min(choices, len(unique)))
+        sets.append([own, *[row for row in others if row != own][: choices - 1]])
+    return sets
+
+
+def rank(contexts: NDArray[np.float32], replies: NDArray[np.float32], sets: Sequence[Sequence[int]]) -> Ranking:
+    """Rank each context's own reply, the first of its set, among the set.
+
+    Args:
+        contexts: ``(n, D)``.
+        replies: ``(n, D)``, one per context.
+        sets: From ``choice_sets``.
+
+    Returns:
+        Ranks and choices; a tie counts against the right reply.
+    """
+    ranks, chosen = np.zeros(len(sets), dtype=np.int64), np.zeros(len(sets), dtype=np.int64)
+    for row, rows in enumerate(sets):
+        scores = replies[list(rows)] @ contexts[row]
+        ranks[row] = 1 + int((scores[1:] >= scores[0]).sum())
+        chosen[row] = rows[int(scores.argmax())]
+    return Ranking(ranks, chosen)
+
+
+def ranking_figures(ranks: NDArray[np.int64]) -> dict[str, float]:
+    """Return ``recall_at_1_of_100`` and ``mrr``."""
+    if not len(ranks):
+        return {"recall_at_1_of_100": 0.0, "mrr": 0.0}
+    return {"recall_at_1_of_100": round(float((ranks == 1).mean()), 4), "mrr": round(float((1 / ranks).mean()), 4)}
+
+
+def train_dialog(
+    run: Run, training: Sequence[Pair], validation: Sequence[Pair], encoder: Encoder, *, ranks: Ranks | None = None
+) -> TrainedChooser:
+    """Train a dialog adapter and write it, complete with manifest, into the run's staged folder.
+
+    Args:
+        run: Version, settings, and where it is written.
+        training: Contexts with the reply a person gave.
+        validation: Of other conversations; for early stopping only.
+        encoder: The frozen base.
+        ranks: The processes that train together.
+
+    Returns:
+        The manifest, the epochs, and the ranking of the validation replies.
+
+    Raises:
+        TrainingError: If settings cannot work, or there are too few pairs.
+    """
+    import torch
+
+    run.settings.check(run.task)
+    if len(training) < 16 or len({pair.reply for pair in validation}) < 2:
+        raise TrainingError(
+            f"{len(training)} training and {len(validation)} validation pairs of context and reply; at least 16 and 2 are "
+            "needed: ingest more resolved conversations with people's replies"
+        )
+    rankers: list[Any] = [None]
+
+    def build(adapted: AdaptedEncoder) -> Learner:
+        learner, rankers[0] = _learner(adapted, encoder, training, validation, run.settings.seed)
+        return learner
+
+    checksum = digest_of(repr((pair.context, pair.reply)) for pair in training)
+    fitted = fit(run, encoder, len(training), build, checksum, ranks)
+    with torch.inference_mode():
+        ranking: Ranking = rankers[0]()
+    head: Any = fitted.learner.head
+    values = {
+        "labels": (),
+        "training_set": {"sha256": checksum, "examples": len(training)},
+        "scores": {f"validation_{name}": value for name, value in ranking_figures(ranking.ranks).items()},
+        "thresholds": {},
+        "temperature": 1.0,
+        "head": {"kind": "dual-encoder"},
+    }
+    tensors = {"context.weight": head.context.weight, "reply.weight": head.reply.weight}
+    return TrainedChooser(write_version(run, fitted, encoder, tensors, values), fitted.history, ranking)
+
+
+def _learner(
+    adapted: AdaptedEncoder, encoder: Encoder, training: Sequence[Pair], validation: Sequence[Pair], seed: int
+) -> tuple[Learner, Any]:
+    """Return the learner, and a function that ranks the validation replies."""
+    import torch
+    from torch.nn import functional as fn
+
+    head: Any = torch.nn.Module()
+    head.context = torch.nn.Linear(adapted.dim, adapted.dim, bias=False)
+    head.reply = torch.nn.Linear(adapted.dim, adapted.dim, bias=False)
+    torch.nn.init.eye_(head.context.weight)
+    torch.nn.init.eye_(head.reply.weight)
+    contexts = adapted.prepare([context_text(pair) for pair in training])
+    unique = sorted({pair.reply for pair in training})
+    place = {reply: row for row, reply in enumerate(unique)}
+    replies = adapted.prepare(unique)
+    own = [place[pair.reply] for pair in training]
+    hard = _nearest(encoder, unique)
+    judged_contexts = adapted.prepare([context_text(pair) for pair in validation])
+    judged_replies = adapted.prepare([pair.reply for pair in validation])
+    sets = choice_sets([pair.reply for pair in validation], seed)
+    drawn: list[random.Random] = [random.Random(seed)]
+
+    def side(rows: Sequence[Prepared], linear: Any) -> Tensor:
+        return fn.normalize(linear(adapted.pool(*adapted.hidden(rows))), dim=1)
+
+    def loss(batch: list[int]) -> Tensor:
+        wrong = [drawn[0].choice(hard[own[row]]) for row in batch[::2] if hard[own[row]]]
+        rows = sorted({own[row] for row in batch} | set(wrong))
+        column = {row: at for at, row in enumerate(rows)}
+        scores = SCALE * side([contexts[row] for row in batch], head.context) @ side([replies[row] for row in rows], head.reply).T
+        return fn.cross_entropy(scores, torch.tensor([column[own[row]] for row in batch]))
+
+    def vectors(rows: Sequence[Prepared], linear: Any) -> NDArray[np.float32]:
+        order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
+        found = np.zeros((len(rows), adapted.dim), dtype=np.float32)
+        for at in range(0, len(order), 64):
+            chunk = order[at : at + 64]
+            found[chunk] = side([rows[row] for row in chunk], linear).numpy()
+        return found
+
+    def ranking() -> Ranking:
+        return rank(vectors(judged_contexts, head.context), vectors(judged_replies, head.reply), sets)
+
+    def judge() -> float:
+        figures = ranking_figures(ranking().ranks)
+        return 0.9 * figures["recall_at_1_of_100"] + 0.1 * figures["mrr"]
+
+    def fresh(rng: random.Random) -> None:
+        drawn[0] = rng
+
+    return Learner(head, [len(row) for row in contexts], loss, judge, fresh), ranking
+
+
+def _nearest(encoder: Encoder, replies: Sequence[str]) -> list[list[int]]:
+    """Return for each reply the rows of its nearest others by the untuned encoder, near-copies left out."""
+    vectors = encoder.encode(replies)
+    found = []
+    for start in range(0, len(vectors), 1024):
+        scores = vectors[start : start + 1024] @ vectors.T
+        scores[scores > 0.95] = -1  # itself, and the same thing said again
+        count = min(_HARD, len(vectors) - 1)
+        nearest = np.argpartition(-scores, count - 1, axis=1)[:, :count] if count > 0 else np.zeros((len(scores), 0), dtype=int)
+        found += [[int(row) for row in rows if scores[at, row] > 0] for at, rows in enumerate(nearest)]
+    return found
+
+
+def predict_ranking(
+    encoder: Encoder, name: str, head: dict[str, Tensor], pairs: Sequence[Pair], seed: int, choices: int = CHOICES
+) -> Ranking:
+    """Rank replies with the serving path.
+
+    Args:
+        encoder: With the adapter ``name`` set.
+        name: Adapter name in the encoder's bank.
+        head: ``context.weight`` and ``reply.weight``, each ``(D, D)``.
+        pairs: Contexts with the right reply.
+        seed: Of the draw of choices.
+        choices: How many replies to choose from.
+
+    Returns:
+        Ranks and choices.
+    """
+    from torch.nn import functional as fn
+
+    def vectors(texts: Sequence[str], weight: Tensor) -> NDArray[np.float32]:
+        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
+        found = np.zeros((len(texts), encoder.dim), dtype=np.float32)
+        for at in range(0, len(order), 64):
+            rows = order[at : at + 64]
+            block = encoder.encode_for_tasks([texts[row] for row in rows])
+            pooled = encoder.pool(block.hidden[name], block.mask)
+            found[rows] = fn.normalize(fn.linear(pooled, weight), dim=1).numpy()
+        return found
+
+    replies = [pair.reply for pair in pairs]
+    contexts = vectors([context_text(pair) for pair in pairs], head["context.weight"])
+    return rank(contexts, vectors(replies, head["reply.weight"]), choice_sets(replies, seed, choices))
