@@ -68,7 +68,12 @@ class Judgement(_Body):
 
     rating: Literal[-1, 1] = Field(description="Thumbs down or up")
     comment: str = Field(default="", max_length=10_000)
-    correction: str = Field(default="", max_length=10_000, description="What the answer should have been")
+    correction: str = Field(
+        default="",
+        max_length=10_000,
+        description="What the answer should have been, in staff's words: it is said to the next customer who asks the same",
+    )
+    intent: str | None = Field(default=None, max_length=200, description="What the customer really wanted, where staff says so")
 
 
 class Problem(BaseModel):
@@ -187,13 +192,15 @@ def _v1(wired: Wired) -> APIRouter:
             return StreamingResponse(_events(reply), media_type=EVENT_STREAM, headers={"Cache-Control": "no-store"})
         return reply.as_json()
 
-    @router.post("/messages/{id}/feedback", status_code=204, summary="Judge a reply")
+    @router.post("/messages/{id}/feedback", status_code=204, summary="Judge a reply, or correct it")
     def judge(id: str, body: Judgement) -> None:
+        # Whoever comes this far is staff (see is_staff), so corrections need no further question.
         if wired.store.message_detail(id) is None:
             raise HTTPException(404, f"there is no message {id[:80]!r}: use the message_id of a reply")
         try:
-            wired.assistant.feedback(id, body.rating, mend(body.comment), mend(body.correction))
-        except DeskhandError as error:  # such as the id of the customer's own message
+            intent = mend(body.intent) if body.intent else None
+            wired.assistant.feedback(id, body.rating, mend(body.comment), mend(body.correction), intent)
+        except DeskhandError as error:  # such as the id of the customer's own message, or an intent nobody knows
             raise HTTPException(400, str(error)) from error
 
     return router
@@ -228,14 +235,26 @@ def _event(name: str, id: str, data: dict[str, Any]) -> str:
     return f"id: {id}\nevent: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
+def is_staff(tokens: tuple[str, ...], sent: str) -> bool:
+    """Say whether somebody counts as staff, who may correct answers; everyone else may send thumbs and comments.
+
+    Without tokens in the settings Deskhand is used locally, and whoever reaches it is staff.
+
+    Args:
+        tokens: Those of the settings, ``serve.tokens``.
+        sent: The Bearer token that came with the request; empty without one.
+
+    Returns:
+        Whether there are no tokens, or this is one of them.
+    """
+    return not tokens or any(hmac.compare_digest(sent.encode(), token.encode()) for token in tokens)
+
+
 def _guard(tokens: tuple[str, ...]) -> Any:
     """Make the check of the Bearer token; without tokens in the settings, everyone may."""
 
     def check(given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
-        if not tokens:
-            return
-        sent = (given.credentials if given else "").encode()
-        if not any(hmac.compare_digest(sent, token.encode()) for token in tokens):
+        if not is_staff(tokens, given.credentials if given else ""):
             what = "the token is not one of this server's" if given else "this server wants a token"
             raise HTTPException(401, f"{what}: send 'Authorization: Bearer TOKEN'", {"WWW-Authenticate": "Bearer"})
 

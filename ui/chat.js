@@ -43,8 +43,9 @@ element.addEventListener("submit", (event) => {
       fit(area);
     }
     area.focus();
-  } else if (area.value.trim()) {
-    trigger("act", { what: "correct", id: form.dataset.id, rating: "-1", text: area.value });
+  } else if (area.value.trim() || form.querySelector("select")?.value) {
+    const intent = form.querySelector("select")?.value ?? "";
+    trigger("act", { what: "correct", id: form.dataset.id, rating: "-1", text: area.value, intent });
   } else {
     area.focus();
   }

@@ -15,7 +15,9 @@ from typing import Any
 
 import gradio as gr
 
+from assistant.feedback import Learned
 from assistant.store import Store
+from ui.api import is_staff
 from ui.chat_html import Chat, Company, Exchange, composer, conversation, header, live
 from ui.chat_panel import panel
 from ui.chat_text import LANGUAGES, page_language, starters
@@ -98,7 +100,7 @@ class ChatDoor:
         chat.selected = reply.message_id
         yield replace(self._answered(chat), live=live(self._company, chat, None))
 
-    def act(self, chat: Chat, what: str, id: str = "", rating: int = 0, text: str = "") -> View:
+    def act(self, chat: Chat, what: str, id: str = "", rating: int = 0, text: str = "", intent: str = "") -> View:
         """Do what a button asks for.
 
         Args:
@@ -106,7 +108,8 @@ class ChatDoor:
             what: ``lang``, ``new``, ``why``, ``vote``, ``correct`` or ``skip``; anything else does nothing.
             id: A language code for ``lang``, else a reply's id; ids of other conversations do nothing.
             rating: 1 or -1, for ``vote``.
-            text: The right answer, for ``correct``.
+            text: The right answer, for ``correct``; a comment where the chat is not staff's.
+            intent: The right topic, for ``correct``; counts for staff only.
 
         Returns:
             What to draw.
@@ -124,9 +127,9 @@ class ChatDoor:
             chat.selected = id
             return self._answered(chat)
         if what == "vote" and rating in (1, -1):
-            self._vote(exchange, id, rating)
-        elif what == "correct" and text.strip():
-            self._correct(exchange, id, mend(text).strip())
+            self._vote(chat, exchange, id, rating)
+        elif what == "correct" and (text.strip() or (intent and chat.staff)):
+            self._correct(chat, exchange, id, mend(text).strip(), mend(intent))
         elif what == "skip":
             exchange.asks_correction, exchange.note = False, "thanks"
         return View(conversation=self._conversation(chat))
@@ -139,25 +142,31 @@ class ChatDoor:
             yield View(live=live(self._company, chat, "".join(parts[:end])))
             time.sleep(pause * step)
 
-    def _vote(self, exchange: Exchange, id: str, rating: int) -> None:
-        if not self._keep(exchange, id, rating):
+    def _vote(self, chat: Chat, exchange: Exchange, id: str, rating: int) -> None:
+        if self._keep(exchange, id, rating) is None:
             return
         exchange.vote = rating
         exchange.asks_correction = rating < 0
-        exchange.note = "thanks" if rating > 0 else "sorry"
+        exchange.note = "thanks" if rating > 0 else ("sorry" if chat.staff else "comment_sorry")
 
-    def _correct(self, exchange: Exchange, id: str, correction: str) -> None:
-        if self._keep(exchange, id, -1, correction):
-            exchange.vote, exchange.asks_correction, exchange.note = -1, False, "correction_kept"
+    def _correct(self, chat: Chat, exchange: Exchange, id: str, text: str, intent: str) -> None:
+        """Keep what staff puts right; from anyone else, who might be a customer, the same words are a comment."""
+        if chat.staff:
+            learned = self._keep(exchange, id, -1, correction=text, intent=intent or None)
+            note = "correction_kept" if learned and learned.serves else "correction_stored"
+        else:
+            learned, note = self._keep(exchange, id, -1, comment=text), "comment_kept"
+        if learned is not None:
+            exchange.vote, exchange.asks_correction, exchange.note = -1, False, note
 
-    def _keep(self, exchange: Exchange, id: str, rating: int, correction: str = "") -> bool:
+    def _keep(self, exchange: Exchange, id: str, rating: int, **more: Any) -> Learned | None:
         try:
-            self._assistant.feedback(id, rating, correction=correction)
+            learned: Learned = self._assistant.feedback(id, rating, **more)
         except Exception:  # the edge, as above
             _LOG.exception("a judgement could not be stored")
             exchange.note = "not_stored"
-            return False
-        return True
+            return None
+        return learned
 
     def _conversation(self, chat: Chat) -> str:
         begin = starters(self._company.titles.get(chat.lang, {}), chat.lang)
@@ -222,7 +231,10 @@ def build(wired: Wired, pace_s: float = PACE_S) -> gr.Blocks:
         drawn = [chat, head, log, now, compose, side]
 
         def opened(tab: Chat, request: gr.Request) -> list[Any]:
-            fresh = replace(tab, exchanges=[])
+            # A proxy that lets only staff through may add a token for them; visitors of the page have none.
+            scheme, _, token = request.headers.get("authorization", "").partition(" ")
+            staff = is_staff(wired.settings.serve.tokens, token if scheme.lower() == "bearer" else "")
+            fresh = replace(tab, exchanges=[], staff=staff)
             return _updates(fresh, door.open(fresh, request.headers.get("accept-language")))
 
         def said(tab: Chat, event: gr.EventData) -> Iterator[list[Any]]:
@@ -231,7 +243,8 @@ def build(wired: Wired, pace_s: float = PACE_S) -> gr.Blocks:
 
         def acted(tab: Chat, event: gr.EventData) -> list[Any]:
             rating = 1 if _field(event, "rating") == "1" else -1
-            view = door.act(tab, _field(event, "what"), _field(event, "id"), rating, _field(event, "text"))
+            said_of_it = _field(event, "text"), _field(event, "intent")
+            view = door.act(tab, _field(event, "what"), _field(event, "id"), rating, *said_of_it)
             return _updates(tab, view)
 
         quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

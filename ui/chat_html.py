@@ -47,9 +47,10 @@ class Exchange:
 
 @dataclass(slots=True)
 class Chat:
-    """One browser tab's conversation; changed in place by ``chat.py``."""
+    """One browser tab's conversation; changed in place by ``chat.py``. Only ``staff`` may correct answers."""
 
     lang: str = "en"
+    staff: bool = False
     conversation_id: str | None = None
     exchanges: list[Exchange] = field(default_factory=list)
     selected: str = ""
@@ -72,6 +73,11 @@ class Company:
     def initial(self) -> str:
         """Return the first letter of the name, as HTML."""
         return esc(self.name[:1].upper())
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """Return the topics that have an approved answer, in whatever language."""
+        return frozenset(intent for titles in self.titles.values() for intent in titles)
 
     def topic(self, intent: str, lang: str) -> str:
         """Return a topic's title in this language, or its code in words."""
@@ -203,7 +209,7 @@ def _exchange(company: Company, chat: Chat, exchange: Exchange, says: Words) -> 
     return (
         f'<div class="dh-turn{chosen}">{_question(exchange, says)}{_bot_open(company, reply.action, says)}'
         f'{_badge(reply, chat.lang)}<div class="dh-bubble" dir="auto">{_rich(reply.text)}</div>'
-        f"{_buttons(exchange, reply, says)}{_feedback(exchange, reply, says)}{_sources(company, reply, chat.lang, says)}"
+        f"{_buttons(exchange, reply, says)}{_feedback(company, chat, exchange, reply)}{_sources(company, reply, chat.lang, says)}"
         "</div></div></div>"
     )
 
@@ -248,17 +254,29 @@ def _buttons(exchange: Exchange, reply: Reply, says: Words) -> str:
     )
 
 
-def _feedback(exchange: Exchange, reply: Reply, says: Words) -> str:
+def _feedback(company: Company, chat: Chat, exchange: Exchange, reply: Reply) -> str:
+    says = words(chat.lang)
     note = f'<p class="dh-note" role="status">{esc(getattr(says, exchange.note))}</p>' if exchange.note else ""
     if not exchange.asks_correction:
         return note
     id = esc(reply.message_id)
+    label, hint, send = says.comment_label, says.comment_hint, says.comment_send
+    if chat.staff:
+        label, hint, send = says.correction_label, says.correction_hint, says.correction_send
+    topics = _topics(company, chat.lang, says) if chat.staff else ""
     return (
         f'{note}<form class="dh-correct" data-form="correct" data-id="{id}"><textarea rows="2" '
-        f'aria-label="{esc(says.correction_label)}" placeholder="{esc(says.correction_hint)}"></textarea><div>'
-        f'<button type="submit" class="dh-strong">{esc(says.correction_send)}</button>'
+        f'aria-label="{esc(label)}" placeholder="{esc(hint)}"></textarea>{topics}'
+        f'<div><button type="submit" class="dh-strong">{esc(send)}</button>'
         f'<button type="button" data-do="skip" data-id="{id}">{esc(says.correction_skip)}</button></div></form>'
     )
+
+
+def _topics(company: Company, lang: str, says: Words) -> str:
+    titles = sorted(((intent, company.topic(intent, lang)) for intent in company.topics), key=lambda each: each[1].casefold())
+    offered = "".join(f'<option value="{esc(intent)}">{esc(title)}</option>' for intent, title in titles)
+    first = f'<option value="">{esc(says.correction_as_understood)}</option>'
+    return f'<select aria-label="{esc(says.correction_topic)}">{first}{offered}</select>' if titles else ""
 
 
 def _sources(company: Company, reply: Reply, lang: str, says: Words) -> str:

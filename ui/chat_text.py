@@ -36,7 +36,15 @@ class Words:
     correction_hint: str
     correction_send: str
     correction_skip: str
+    correction_topic: str
+    correction_as_understood: str
     correction_kept: str
+    correction_stored: str
+    comment_sorry: str
+    comment_label: str
+    comment_hint: str
+    comment_send: str
+    comment_kept: str
     source: str
     sources: str
     open_link: str
@@ -85,7 +93,15 @@ ENGLISH = Words(
     correction_hint="Write the answer you would have wished for…",
     correction_send="Send correction",
     correction_skip="No, thanks",
-    correction_kept="Thank you, your correction is stored.",
+    correction_topic="The right topic (optional)",
+    correction_as_understood="Topic as understood",
+    correction_kept="Thank you. From now on this is the answer, and the next training learns from it.",
+    correction_stored="Thank you, your correction is stored. It holds what fits this customer only, so nobody else is told it.",
+    comment_sorry="Thank you. What was wrong with the answer?",
+    comment_label="What was wrong (optional)",
+    comment_hint="Write what was wrong or missing…",
+    comment_send="Send comment",
+    comment_kept="Thank you, your comment is stored.",
     source="Based on one source",
     sources="Based on {count} sources",
     open_link="Open the article",
@@ -134,7 +150,15 @@ CHINESE = Words(
     correction_hint="写下您希望得到的回答…",
     correction_send="提交更正",
     correction_skip="不用了",
-    correction_kept="谢谢，您的更正已保存。",
+    correction_topic="正确的主题（选填）",
+    correction_as_understood="主题理解正确",
+    correction_kept="谢谢。今后将这样回答，下次训练也会学习。",
+    correction_stored="谢谢，您的更正已保存。其中的内容只适用于这位客户，不会告诉其他人。",
+    comment_sorry="感谢反馈。这个回答哪里不对？",
+    comment_label="哪里不对（选填）",
+    comment_hint="写下哪里不对或缺少什么…",
+    comment_send="提交意见",
+    comment_kept="谢谢，您的意见已保存。",
     source="依据 1 条资料",
     sources="依据 {count} 条资料",
     open_link="打开文章",
@@ -182,6 +206,7 @@ _NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "ask": ("question for a missing detail", "询问缺少的信息"),
         "choices": ("two possible readings", "两种可能的理解"),
         "social": ("small talk", "寒暄"),
+        "correction": ("an answer that a colleague put right", "同事更正过的回答"),
     },
     "sentiment": {"negative": ("negative", "消极"), "neutral": ("neutral", "中性"), "positive": ("positive", "积极")},
     "kind": {"article": ("Article", "文章"), "reply": ("Past reply", "往期回复"), "template": ("Approved answer", "标准回答")},
@@ -215,6 +240,7 @@ _NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "article": ("A help article covers it.", "帮助文章里有说明。"),
         "generated": ("Written from the sources below it.", "根据下方资料撰写。"),
         "social": ("A greeting, thanks or goodbye.", "问候、感谢或告别。"),
+        "corrected": ("A colleague put the answer to this question right.", "同事更正过这个问题的回答。"),
         "asked_for_person": ("You asked for a person.", "您要求转人工。"),
         "unsure_twice": ("Still not sure enough after asking back.", "确认之后仍然没有足够把握。"),
         "ungrounded": ("No source backs an answer.", "没有可靠资料支持回答。"),

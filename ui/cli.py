@@ -15,6 +15,8 @@ from typing import Annotated
 import typer
 
 from assistant.errors import DeskhandError, UsageError
+from ui.cli_adapters import adapters_app
+from ui.cli_learning import learning_app
 
 app = typer.Typer(
     name="deskhand",
@@ -25,12 +27,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-adapters_app = typer.Typer(help="Train, list and choose adapters.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(adapters_app, name="adapters")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for a machine.")]
-Task = Annotated[str, typer.Argument(help="intent, sentiment or slots.")]
-Version = Annotated[str, typer.Argument(help="Name of a version, as `deskhand adapters list` shows it.")]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -166,63 +165,10 @@ def serve(
     serve_home(read_settings(home()), home(), host=host, port=port, as_json=as_json)
 
 
-@adapters_app.command("list")
-def adapters_list(as_json: Json = False) -> None:
-    """List every version of every task; the champion serves."""
-    from ui import adapters
-
-    adapters.run_list(as_json=as_json)
-
-
-@adapters_app.command("show")
-def adapters_show(
-    version: Version,
-    task: Annotated[str | None, typer.Option(help="Its task, where several tasks have a version of that name.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Show what a version was made from and how good it is."""
-    from ui import adapters
-
-    adapters.run_show(version, task=task, as_json=as_json)
-
-
-@adapters_app.command("train")
-def adapters_train(
-    task: Task,
-    data: Annotated[Path | None, typer.Option(metavar="FILE", help="Labelled rows; the demo has its own.")] = None,
-    validation: Annotated[Path | None, typer.Option(metavar="FILE", help="Rows to choose by; else a tenth is held out.")] = None,
-    promote: Annotated[bool, typer.Option("--promote", help="Make the new version the champion.")] = False,
-    epochs: Annotated[int | None, typer.Option(min=1, max=1000, help="Most passes over the rows.")] = None,
-    rank: Annotated[int | None, typer.Option(min=1, max=256, help="Rank of the adapter.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Seed; the same seed and rows give the same adapter.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Train a new version on labelled rows."""
-    from ui import adapters
-
-    adapters.run_train(task, data, validation, promote=promote, epochs=epochs, rank=rank, seed=seed, as_json=as_json)
-
-
-@adapters_app.command("promote")
-def adapters_promote(task: Task, version: Version, as_json: Json = False) -> None:
-    """Make a version the champion of its task."""
-    from ui import adapters
-
-    adapters.run_promote(task, version, as_json=as_json)
-
-
-@adapters_app.command("rollback")
-def adapters_rollback(task: Task, as_json: Json = False) -> None:
-    """Make the champion before this one the champion again."""
-    from ui import adapters
-
-    adapters.run_rollback(task, as_json=as_json)
-
-
 @app.command()
 def evaluate(
-    task: Annotated[str, typer.Argument(help="intent, sentiment or slots.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Labelled rows, JSONL or CSV.")],
+    task: Annotated[str, typer.Argument(help="intent, sentiment, slots or dialog.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Labelled rows, JSONL or CSV; conversations for dialog.")],
     train: Annotated[Path | None, typer.Option(metavar="FILE", help="Train on this file first, in a scratch registry.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -274,6 +220,8 @@ def doctor(as_json: Json = False) -> None:
     if not examination.healthy(checks):
         raise typer.Exit(1)
 
+
+app.registered_commands += learning_app.registered_commands
 
 if __name__ == "__main__":
     main()

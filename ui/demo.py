@@ -92,6 +92,12 @@ def set_up(place: Path, sample: Sample, steps: terminal.Steps) -> Settings:
     if sample.adapters.is_dir():
         for name in open_registry(place).install(sample.adapters):
             steps.line(f"adapter {name} installed")
+    # What the company's own people labelled: retraining starts from the first and is judged by the second.
+    for part, folder in (("train", "examples"), ("validation", "holdout")):
+        given = sample.root / "sample" / part / "intent.jsonl"
+        if given.is_file() and not (place / folder / "intent.jsonl").is_file():
+            (place / folder).mkdir(exist_ok=True)
+            shutil.copyfile(given, place / folder / "intent.jsonl")
     paths = [sample.templates, sample.articles, sample.conversations]
     intake.take_in(paths, settings, place, load_encoder(settings), steps=steps)
     done.write_text(digest + "\n", encoding="utf-8")

@@ -11,15 +11,15 @@ from pathlib import Path
 from assistant.errors import RegistryError, UsageError
 from assistant.settings import home
 from ui import terminal
-from ui.adapters import train_version
-from ui.wiring import UNDERSTANDING, load_encoder, open_registry, read_settings
+from ui.training import TASKS, Wishes, settings_of, train_version
+from ui.wiring import load_encoder, open_registry, read_settings
 
 
 def run(task: str, file: Path, *, train: Path | None, as_json: bool) -> None:
     """Judge on a labelled file and print the figures.
 
     Args:
-        task: ``intent``, ``sentiment`` or ``slots``.
+        task: ``intent``, ``sentiment``, ``slots`` or ``dialog``.
         file: Labelled rows.
         train: Rows to train on first, in a scratch registry; ``None`` judges the champion.
         as_json: Whether to print one flat object.
@@ -29,8 +29,8 @@ def run(task: str, file: Path, *, train: Path | None, as_json: bool) -> None:
         RegistryError: If there is no champion to judge.
         TrainingError: If a file is faulty.
     """
-    if task not in UNDERSTANDING:
-        raise UsageError(f"{task!r} cannot be evaluated; {', '.join(UNDERSTANDING)} can")
+    if task not in TASKS:
+        raise UsageError(f"{task!r} cannot be evaluated; {', '.join(TASKS)} can")
     place = home()
     encoder = load_encoder(read_settings(place))
     from assistant.registry import Registry
@@ -41,7 +41,7 @@ def run(task: str, file: Path, *, train: Path | None, as_json: bool) -> None:
         version = registry.champion(task)
         if train is not None:
             registry = Registry(Path(scratch))
-            version = train_version(task, train, None, encoder, registry, {}, steps.line).version
+            version = train_version(task, [train], None, encoder, registry, settings_of(task, Wishes()), steps.line).version
         if version is None:
             raise RegistryError(f"{registry.root}: no {task} champion to judge; name rows to train on with --train FILE")
         figures = judge(task, file, encoder, registry.load(task, version, encoder.sha256))

@@ -89,7 +89,7 @@ def _mount(app: FastAPI, wired: Wired) -> None:
 
 
 def serve(wired: Wired, host: str, port: int) -> None:
-    """Serve until interrupted.
+    """Serve until interrupted, and judge the candidates on trial meanwhile.
 
     Args:
         wired: The assistant with its store and settings.
@@ -98,7 +98,13 @@ def serve(wired: Wired, host: str, port: int) -> None:
     """
     if not wired.settings.serve.tokens and not _is_local(host):
         _LOG.warning("listening on %s without tokens: anyone who reaches it may use it; set [serve] tokens", host)
-    uvicorn.run(create_app(wired), host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+    if wired.watch is not None:
+        wired.watch.start()
+    try:
+        uvicorn.run(create_app(wired), host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
+    finally:
+        if wired.watch is not None:
+            wired.watch.stop()
 
 
 class Guard:

@@ -50,6 +50,22 @@ SENTENCES: Mapping[str, str] = {
     "redact.tracking_patterns": "Regular expressions of your tracking numbers.",
     "serve.host": "Address to listen on; 0.0.0.0 for the whole network.",
     "serve.port": "Port to listen on.",
+    "retrain.tasks": "What is retrained: intent, dialog, or both.",
+    "retrain.min_examples": "Fewer new examples wait for the next run.",
+    "retrain.method": "How the adapter is trained.",
+    "retrain.epochs": "Most passes over the examples.",
+    "retrain.replay": "Share of all older examples that is mixed into the new ones, so that they are not forgotten.",
+    "retrain.holdout_share": "Share of the new examples that is never trained on and judges every version.",
+    "retrain.max_drop": "A candidate whose score on the holdout falls by more is refused.",
+    "retrain.floors": "Least recall of intents that matter most, such as { refund = 0.9 }; a candidate below is refused.",
+    "retrain.allowed_forgotten": "Regression cases that the champion gets right and a candidate may get wrong.",
+    "retrain.auto_promote": "Whether a candidate that passes every check serves at once; if not, `deskhand adapters promote`.",
+    "retrain.try_share": "Above 0 a candidate that passes is first tried on this share of conversations.",
+    "retrain.max_minutes": "A retraining that takes longer is stopped.",
+    "schedule.retrain": 'When to retrain: minute, hour, day of month, month, day of week, as in crontab; "" for never.',
+    "schedule.timezone": "The time zone of these times, such as Europe/Berlin.",
+    "schedule.lease_s": "A scheduler that died is replaced by another after so many seconds.",
+    "schedule.check_rollouts_s": "Seconds between two looks at candidates that are tried on a share of conversations.",
 }
 
 
@@ -158,4 +174,7 @@ def _toml(value: Any) -> str:
         return f"'{value}'" if plain else json.dumps(value, ensure_ascii=False)
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, dict):
+        inside = ", ".join(f"{json.dumps(name, ensure_ascii=False)} = {_toml(item)}" for name, item in value.items())
+        return f"{{ {inside} }}" if inside else "{}"
     return repr(value)

@@ -1,4 +1,4 @@
-"""Commands that talk: ``ask``, ``chat`` and ``explain``.
+"""Commands that talk: ``ask``, ``chat``, ``explain`` and ``correct``.
 
 Knows how a conversation is held in a terminal; what is answered is decided in ``assistant/pipeline.py``.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import StoreError, UsageError
@@ -120,6 +121,39 @@ def run_explain(message_id: str, *, as_json: bool) -> None:
         terminal.table("evidence", columns, rows)
     else:
         terminal.say("no evidence")
+
+
+def run_correct(message_id: str, *, answer: str | None, intent: str | None, as_json: bool) -> None:
+    """Put a reply right, and print what comes of it.
+
+    Args:
+        message_id: Id of the reply, or of the customer's message that it answers.
+        answer: The reply as it should have been, if that was wrong.
+        intent: What the customer really wanted, if that was misread.
+        as_json: Whether to print it as JSON.
+
+    Raises:
+        UsageError: If neither is given.
+        StoreError: If the message or the intent is not known.
+    """
+    answer, intent = (answer or "").strip(), (intent or "").strip() or None
+    if not answer and intent is None:
+        raise UsageError("say what is right: --answer TEXT, --intent NAME or both")
+    with _assistant() as wired:
+        reply = (wired.store.message_detail(message_id) or {}).get("reply")
+        if reply is None:
+            raise StoreError(f"there is no message {message_id[:80]!r} in the store: `deskhand ask --json` prints the ids")
+        learned = wired.assistant.feedback(reply["id"], -1, "", answer, intent)
+    if as_json:
+        terminal.say_json(asdict(learned))
+        return
+    what = "the answer is said" if answer else f"the topic is {intent}"
+    cases = " and ".join(learned.regression)
+    terminal.say(f"serves at once:    {f'yes, {what} where the same is asked' if learned.serves else 'no'}")
+    terminal.say(f"regression case:   {f'yes, for {cases}' if cases else 'no'}")
+    terminal.say(f"training example:  {'yes, from the next training on' if learned.trains else 'no'}")
+    for note in learned.notes:
+        terminal.note(note)
 
 
 @contextlib.contextmanager

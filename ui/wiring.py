@@ -1,7 +1,7 @@
 """The only place where objects are built: settings and a home folder in, a working assistant out.
 
 Knows which part needs which other part. Knows nothing of commands, pages or requests; ``cli.py`` and ``server.py`` come
-after it. Heavy libraries are imported where something is built with them.
+after it, and what serves is read by ``serving.py``. Heavy libraries are imported where something is built with them.
 """
 
 from __future__ import annotations
@@ -9,38 +9,43 @@ from __future__ import annotations
 import os
 import secrets
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.errors import SettingsError
+from ui.serving import UNDERSTANDING as UNDERSTANDING
+from ui.serving import UNTRAINED as UNTRAINED
+from ui.serving import approved_answers as approved_answers
+from ui.serving import champions as champions
+from ui.serving import choose_thresholds as choose_thresholds
+from ui.serving import read_company_products as read_company_products
+from ui.serving import serve as serve
+from ui.serving import split as split
+from ui.serving import with_versions as with_versions
 
 if TYPE_CHECKING:
-    from assistant.check import Thresholds
-    from assistant.compose import Templates
     from assistant.encoder import Encoder
     from assistant.pipeline import Assistant, Serving
-    from assistant.products import Products
     from assistant.redact import Redactor
-    from assistant.registry import AdapterVersion, Registry
+    from assistant.registry import Registry
     from assistant.settings import Settings
     from assistant.store import Store
-    from retrieval.index import Index
+    from ui.live import Arms
+    from ui.watch import Watch
 
-#: Tasks whose champions understand messages.
-UNDERSTANDING = ("intent", "sentiment", "slots")
-#: Thresholds where neither the settings nor a trained adapter give one; min_evidence was chosen on the sample's validation
-#: questions without adapters: English 91 % answered, 68 % of them on the topic, 12 % of what is outside answered too.
-UNTRAINED: Mapping[str, float] = {"min_confidence": 0.5, "max_out_of_scope": 0.5, "min_evidence": 0.55}
 SETTINGS_FILE = "deskhand.toml"
 _SALT_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Wired:
-    """A working assistant with what it was built from; ``notes`` says, for people, what was found wanting."""
+    """A working assistant with what it was built from; ``notes`` says, for people, what was found wanting.
+
+    ``watch`` judges candidates on trial; whoever serves for long starts and stops it.
+    """
 
     assistant: Assistant
     store: Store
@@ -49,9 +54,12 @@ class Wired:
     settings: Settings
     home: Path
     notes: tuple[str, ...] = ()
+    watch: Watch | None = None
 
     def close(self) -> None:
-        """Close the store."""
+        """End the watch and close the store."""
+        if self.watch is not None:
+            self.watch.stop()
         self.store.close()
 
 
@@ -184,35 +192,6 @@ def make_redactor(settings: Settings) -> Redactor:
     return Redactor(own.order_patterns, own.tracking_patterns, own.phone_regions)
 
 
-def champions(registry: Registry, base_sha256: str) -> dict[str, AdapterVersion]:
-    """Load the champion of every task that understands messages.
-
-    Args:
-        registry: Where the versions are.
-        base_sha256: Of the encoder that serves them.
-
-    Returns:
-        The versions by task; tasks without a champion are left out.
-
-    Raises:
-        RegistryError: If a champion is missing, damaged or of another base.
-    """
-    named = {task: registry.champion(task) for task in UNDERSTANDING}
-    return {task: registry.load(task, version, base_sha256) for task, version in named.items() if version}
-
-
-def read_company_products(home: Path) -> Products | None:
-    """Read ``products.json`` of the home folder, which names the company's products; ``None`` without one.
-
-    Raises:
-        SettingsError: If it is there and cannot be read.
-    """
-    from assistant.products import read_products
-
-    path = home / "products.json"
-    return read_products(path) if path.is_file() else None
-
-
 def build(settings: Settings, home: Path, *, now: Callable[[], datetime] | None = None) -> Wired:
     """Build the assistant of a home folder from its store, index and champions.
 
@@ -227,115 +206,73 @@ def build(settings: Settings, home: Path, *, now: Callable[[], datetime] | None 
     Raises:
         DeskhandError: If a part is missing or damaged; the message says which, and the mend.
     """
-    from assistant.pipeline import Assistant, CompanyFacts
     from ui.live import Live
+    from ui.watch import Watch, check_rollouts
 
     make_home(home)
     redactor = make_redactor(settings)
     encoder = load_encoder(settings)
     registry = open_registry(home)
-    company = settings.company
+    clock = now or (lambda: datetime.now(UTC))
     notes: list[str] = []
+    last: list[Arms[Serving]] = []
 
-    def load() -> Serving:
-        serving, found = serve(settings, home, encoder, registry)
+    def load() -> Arms[Serving]:
+        arms, found = split(settings, home, encoder, registry, before=last[0] if last else None)
+        last[:] = [arms]
         notes.extend(note for note in found if note not in notes)
-        return serving
+        return arms
 
-    pointers = [home / "index" / "current", *(registry.pointer(task) for task in UNDERSTANDING)]
+    pointers = [home / "index" / "current", *(path for task in UNDERSTANDING for path in registry.pointers(task))]
     live = Live(pointers, load)
     store = connect(settings, home)
     try:
-        assistant = Assistant(
-            store=store,
-            serving=live,
-            redactor=redactor,
-            company=CompanyFacts(company.name, company.languages, company.support_hours),
-            salt=salt(home),
-            now=now or (lambda: datetime.now(UTC)),
-            new_id=lambda: uuid.uuid4().hex,
-            k=settings.retrieve.k,
-        )
+        watch = Watch(lambda: check_rollouts(registry, store, clock()))
+
+        def serving(conversation_id: str = "") -> Serving:
+            if conversation_id:
+                watch.replied()
+            return live(conversation_id)
+
+        assistant = assemble(store, serving, redactor, settings, salt(home), now=clock)
     except BaseException:
         store.close()
         raise
-    return Wired(assistant, store, registry, encoder, settings, home, tuple(notes))
+    return Wired(assistant, store, registry, encoder, settings, home, tuple(notes), watch)
 
 
-def serve(settings: Settings, home: Path, encoder: Encoder, registry: Registry) -> tuple[Serving, tuple[str, ...]]:
-    """Read the index version and the champions that serve now.
-
-    Args:
-        settings: Sections ``answer``, ``company`` and ``index`` count.
-        home: ``$DESKHAND_HOME``.
-        encoder: The frozen base.
-        registry: Where the champions are.
-
-    Returns:
-        The parts, and what was found wanting.
-
-    Raises:
-        DeskhandError: If a part is missing or damaged; the message says which, and the mend.
-    """
-    from assistant.pipeline import Serving
-    from assistant.understand import Understander
-    from retrieval.index import open_current
-    from retrieval.retriever import Retriever
-
-    index = open_current(home / "index", encoder.sha256, gpu=settings.index.gpu)
-    languages = settings.company.languages
-    understander = Understander(
-        encoder, champions(registry, encoder.sha256), languages=languages, products=read_company_products(home)
-    )
-    serving = Serving(
-        retriever=Retriever(index, encoder.encode),
-        understander=understander,
-        templates=approved_answers(index, languages[0]),
-        thresholds=choose_thresholds(settings, understander.thresholds),
-        index_version=index.version,
-    )
-    return serving, index.notes
-
-
-def approved_answers(index: Index, default_lang: str) -> Templates:
-    """Collect the templates that an index version holds.
+def assemble(
+    store: Store,
+    serving: Callable[[str], Serving],
+    redactor: Redactor,
+    settings: Settings,
+    secret: str,
+    *,
+    now: Callable[[], datetime],
+) -> Assistant:
+    """Put an assistant together.
 
     Args:
-        index: An open version.
-        default_lang: Language of the answer where a customer's own has none.
+        store: Where it reads and writes conversations.
+        serving: Gives the parts that answer a conversation, by its id.
+        redactor: Finds personal data.
+        settings: Sections ``company`` and ``retrieve`` count.
+        secret: This installation's, as ``salt`` gives it.
+        now: The clock.
 
     Returns:
-        The templates by intent and language.
+        The assistant.
     """
-    import numpy as np
+    from assistant.pipeline import Assistant, CompanyFacts
 
-    from assistant.compose import Templates
-
-    chosen = index.shelf.select(["template"], None, None, None)
-    rows = [] if chosen is None else np.flatnonzero(chosen).tolist()
-    passages = [index.shelf.passage(row) for row in rows]
-    return Templates({(one.intent, one.lang): one for one in passages if one.intent}, default_lang)
-
-
-def choose_thresholds(settings: Settings, trained: Mapping[str, float]) -> Thresholds:
-    """Settle the thresholds of the check: the setting, else what was chosen on data, else a careful figure.
-
-    Args:
-        settings: Section ``answer`` counts.
-        trained: Thresholds stored with the intent champion; empty without one.
-
-    Returns:
-        The thresholds.
-    """
-    from assistant.check import Thresholds
-
-    def settled(name: str) -> float:
-        value: float | None = getattr(settings.answer, name)
-        return trained.get(name, UNTRAINED[name]) if value is None else value
-
-    return Thresholds(
-        min_confidence=settled("min_confidence"),
-        max_out_of_scope=settled("max_out_of_scope"),
-        min_evidence=settled("min_evidence"),
-        choice_margin=settings.answer.choice_margin,
+    company = settings.company
+    return Assistant(
+        store=store,
+        serving=serving,
+        redactor=redactor,
+        company=CompanyFacts(company.name, company.languages, company.support_hours),
+        salt=secret,
+        now=now,
+        new_id=lambda: uuid.uuid4().hex,
+        k=settings.retrieve.k,
     )
