@@ -94,6 +94,7 @@ class Shop:
             templates=wiring.approved_answers(index, "en"),
             thresholds=wiring.choose_thresholds(self.settings, self.understander.thresholds),
             index_version=index.version,
+            intents=tuple(adapters["intent"].manifest.labels),
         )
         self._count = itertools.count(1)
 
@@ -102,7 +103,7 @@ class Shop:
         serving = replace(self.serving, **changes)
         return Assistant(
             store=store,
-            serving=lambda: serving,
+            serving=lambda conversation_id: serving,
             redactor=wiring.make_redactor(self.settings),
             company=CompanyFacts("Fernwick", ("en", "zh"), HOURS),
             salt="of the tests" * 4,

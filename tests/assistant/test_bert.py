@@ -10,10 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from assistant.bert import LINEARS, Bert, BertShape, LoraBank, LoraWeights
+from assistant.adapter_files import _weights
+from assistant.bert import LINEARS, AdapterWeights, Bert, BertShape, LoraBank
 from assistant.encoder import Encoder
 from assistant.errors import EncoderError
-from assistant.registry import _factors
 
 TEXTS = [
     "Where is my order?",
@@ -38,7 +38,9 @@ def reference(encoder: Encoder) -> Any:
     return AutoModel.from_pretrained(encoder.folder, local_files_only=True).eval()
 
 
-def peft_adapter(encoder: Encoder, folder: Path, seed: int, layers: str, linears: str, **config: Any) -> tuple[Any, LoraWeights]:
+def peft_adapter(
+    encoder: Encoder, folder: Path, seed: int, layers: str, linears: str, **config: Any
+) -> tuple[Any, AdapterWeights]:
     """A peft model with random factors, and the same adapter as the registry reads it from peft's own files."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModel
@@ -56,11 +58,11 @@ def peft_adapter(encoder: Encoder, folder: Path, seed: int, layers: str, linears
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.save_pretrained(folder, safe_serialization=True)
-    return model, _factors(folder, load_file(folder / "adapter_model.safetensors"))
+    return model, _weights(folder, load_file(folder / "adapter_model.safetensors"))
 
 
 @pytest.fixture(scope="module")
-def adapters(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, LoraWeights]]:
+def adapters(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, AdapterWeights]]:
     """Two adapters of different rank, layers, linears and scaling."""
     root = tmp_path_factory.mktemp("peft")
     every = "|".join(name.replace(".", r"\.") for name in LINEARS)
@@ -150,5 +152,5 @@ def test_an_adapter_of_another_size_is_refused_before_it_serves(
     encoder: Encoder, key: tuple[int, str], down: tuple[int, int], up: tuple[int, int]
 ) -> None:
     with pytest.raises(EncoderError, match="does not fit the encoder"):
-        encoder.set_adapters({"odd": LoraWeights({key: (torch.zeros(down), torch.zeros(up))})})
+        encoder.set_adapters({"odd": AdapterWeights({key: (torch.zeros(down), torch.zeros(up))})})
     assert set(encoder.encode_for_tasks(["hello"]).hidden) == {"base"}

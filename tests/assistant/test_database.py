@@ -36,6 +36,44 @@ def test_migrated_database_equals_the_schema(store_url: str) -> None:
     database.close()
 
 
+def test_store_of_the_first_revision_keeps_what_it_holds(store_url: str) -> None:
+    from alembic import command
+
+    url = sa.make_url(store_url)
+    if url.get_backend_name() == "sqlite":
+        Path(str(url.database)).parent.mkdir(parents=True)
+    engine = sa.create_engine(url.set(drivername="postgresql+psycopg") if url.get_backend_name() == "postgresql" else url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(str(assistant.__file__)).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        moment = "'2025-03-01 12:00:00.000000'"
+        for statement in (
+            f"INSERT INTO conversations (id, created_at, state) VALUES ('c1', {moment}, 'bot')",
+            "INSERT INTO messages (id, conversation_id, position, role, text, at, slots, understanding)"
+            f" VALUES ('m1', 'c1', 0, 'customer', 'where is it', {moment}, '{{}}', '{{}}')",
+            "INSERT INTO messages (id, conversation_id, position, role, text, at, slots, reply_to)"
+            f" VALUES ('r1', 'c1', 1, 'bot', 'no idea', {moment}, '{{}}', 'm1')",
+            "INSERT INTO feedback (message_id, rating, comment, correction, at)"
+            f" VALUES ('r1', -1, 'rude', 'It is on its way.', {moment})",
+        ):
+            connection.execute(sa.text(statement))
+    engine.dispose()
+    with open_store(store_url) as store:
+        judged = store.feedback("r1")
+        assert judged is not None
+        assert (judged.rating, judged.correction, judged.intent) == (-1, "It is on its way.", None)
+        assert [(c.question, c.answer) for c in store.learning.corrections()] == [("where is it", "It is on its way.")]
+        assert store.learning.runs() == []
+        assert store.learning.due() == []
+    database = open_database(store_url)
+    with database.reading() as connection:
+        options = {"version_table": schema.REVISION_TABLE, "compare_type": True}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), schema.metadata) == []
+    database.close()
+
+
 def test_reopened_store_is_the_same(store_url: str) -> None:
     for _ in range(3):
         with open_store(store_url) as store:

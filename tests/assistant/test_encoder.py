@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from assistant.bert import LoraWeights
+from assistant.bert import AdapterWeights
 from assistant.encoder import Encoder, resolve
 from assistant.errors import EncoderError
 
@@ -211,10 +211,10 @@ def bare(encoder: Encoder) -> Iterator[Encoder]:
     encoder.set_adapters({})
 
 
-def lora(seed: int) -> LoraWeights:
+def lora(seed: int) -> AdapterWeights:
     generator = torch.Generator().manual_seed(seed)
     pair = (torch.randn(384, 4, generator=generator) * 0.1, torch.randn(4, 384, generator=generator) * 0.1)
-    return LoraWeights({(5, "attention.self.value"): pair})
+    return AdapterWeights({(5, "attention.self.value"): pair})
 
 
 def test_a_call_never_mixes_adapters_that_are_being_replaced(bare: Encoder) -> None:

@@ -7,8 +7,10 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +18,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from assistant import registry as registry_file
+from assistant import adapter_files
+from assistant.adapter_files import CONFIG, HEAD, MANIFEST, WEIGHTS, Manifest, read_manifest, write_manifest
 from assistant.errors import RegistryError
 from assistant.heads import BUCKETS
-from assistant.registry import (
-    CONFIG,
-    HEAD,
-    MANIFEST,
-    WEIGHTS,
-    Manifest,
-    Registry,
-    read_manifest,
-    write_manifest,
-)
+from assistant.registry import Registry
+from assistant.rollout import Bounds, Candidate
 
 BASE = "b" * 64
 KEY = "base_model.model.encoder.layer.5.attention.self.query.lora_{}.weight"
@@ -99,7 +94,7 @@ def test_a_version_comes_back_as_it_was_written(registry: Registry) -> None:
     found = registry.load("intent", "v1", BASE)
     assert replace(found.manifest, files={}) == manifest("v1")
     assert set(found.manifest.files) == {WEIGHTS, CONFIG, HEAD}
-    (down, up) = found.lora.factors[5, "attention.self.query"]
+    (down, up) = found.weights.factors[5, "attention.self.query"]
     assert torch.equal(down, lora_tensors()[KEY.format("A")].T)
     assert torch.equal(up, lora_tensors()[KEY.format("B")].T * 2)  # alpha / r
     assert found.head["wide.weight"].dtype == torch.float32
@@ -189,7 +184,7 @@ def test_an_unreadable_manifest_is_named(registry: Registry, content: bytes) -> 
 
 def test_an_oversized_file_is_refused_before_it_is_read(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
     add(registry, "v1")
-    monkeypatch.setattr(registry_file, "MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr(adapter_files, "MAX_FILE_BYTES", 1000)
     with pytest.raises(RegistryError, match="larger than"):
         registry.load("intent", "v1", BASE)
 
@@ -212,7 +207,22 @@ def test_pickles_are_never_opened(registry: Registry, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    "name", ["../x", "x/../../../y", "", ".", "..", ".hidden", "a b", "a\n", "x" * 65, "champion", "previous"]
+    "name",
+    [
+        "../x",
+        "x/../../../y",
+        "",
+        ".",
+        "..",
+        ".hidden",
+        "a b",
+        "a\n",
+        "x" * 65,
+        "champion",
+        "previous",
+        "candidate",
+        "withdrawn.jsonl",
+    ],
 )
 def test_names_that_are_no_version_never_touch_the_disk(registry: Registry, tmp_path: Path, name: str) -> None:
     staged = fill(tmp_path / "elsewhere" / "staged", name)
@@ -289,19 +299,169 @@ Registry(Path(sys.argv[1])).promote("intent", "v2", "b" * 64)
 """
 
 
-@pytest.mark.parametrize("step", [1, 2])
-def test_a_kill_during_promotion_leaves_a_champion_that_serves(registry: Registry, step: int) -> None:
-    for version in ("v1", "v2"):
+def test_a_kill_during_promotion_leaves_a_champion_that_serves_and_can_be_rolled_back(registry: Registry) -> None:
+    for version in ("v0", "v1", "v2"):
+        add(registry, version)
+    registry.promote("intent", "v0", BASE)
+    registry.promote("intent", "v1", BASE)
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(registry.root), "1"], cwd=Path(__file__).parents[2])
+    assert ended.returncode == -signal.SIGKILL
+    assert (registry.champion("intent"), registry.previous("intent")) == ("v1", "v0")
+    registry.load("intent", "v1", BASE)
+    assert {one.version for one in registry.versions("intent")} == {"v0", "v1", "v2"}
+    assert registry.rollback("intent", BASE) == "v0"
+    registry.promote("intent", "v2", BASE)
+    assert (registry.champion("intent"), registry.previous("intent")) == ("v2", "v0")
+    assert not list(registry.root.rglob(".champion.*"))  # what the killed process left is swept away
+
+
+def test_a_promotion_over_a_damaged_champion_keeps_the_last_sound_one_for_rollback(registry: Registry) -> None:
+    for version in ("v1", "v2", "v3"):
         add(registry, version)
     registry.promote("intent", "v1", BASE)
-    ended = subprocess.run([sys.executable, "-c", KILLED, str(registry.root), str(step)], cwd=Path(__file__).parents[2])
-    assert ended.returncode == -signal.SIGKILL
-    champion = registry.champion("intent")
-    assert champion == "v1"
-    registry.load("intent", champion, BASE)
-    assert {one.version for one in registry.versions("intent")} == {"v1", "v2"}
     registry.promote("intent", "v2", BASE)
-    assert registry.champion("intent") == "v2"
+    flip(registry.folder("intent", "v2") / HEAD)
+    registry.promote("intent", "v3", BASE)
+    assert registry.rollback("intent", BASE) == "v1"
+
+
+def test_a_pair_of_files_from_before_is_still_read(registry: Registry) -> None:
+    for version in ("v1", "v2"):
+        add(registry, version)
+    (registry.root / "intent" / "champion").write_text("v2")
+    (registry.root / "intent" / "previous").write_text("v1")
+    assert registry.rollback("intent", BASE) == "v1"
+    assert registry.previous("intent") == "v2" and not (registry.root / "intent" / "previous").exists()
+
+
+def test_threads_that_promote_at_once_leave_a_pair_that_loads(registry: Registry) -> None:
+    names = [f"v{number}" for number in range(6)]
+    for version in names:
+        add(registry, version)
+    threads = [threading.Thread(target=registry.promote, args=("intent", version, BASE)) for version in names for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    champion, before = registry.champion("intent"), registry.previous("intent")
+    assert champion in names and before in names and champion != before
+    assert registry.rollback("intent", BASE) == before
+
+
+AT = datetime(2026, 2, 1, 3, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def trial(registry: Registry) -> Registry:
+    """A registry with champion v1 and candidate v2 on a tenth of the conversations."""
+    for version in ("v1", "v2", "v3"):
+        add(registry, version)
+    registry.promote("intent", "v1", BASE)
+    registry.offer("intent", "v2", 0.1, AT, BASE, Bounds(least=20))
+    return registry
+
+
+def test_a_candidate_comes_back_as_it_was_offered_and_the_champion_stays(trial: Registry) -> None:
+    again = Registry(trial.root)
+    assert again.candidate("intent") == Candidate("v2", 0.1, AT, Bounds(least=20))
+    assert again.champion("intent") == "v1" and again.candidate("sentiment") is None
+    assert [one.version for one in again.versions("intent")] == ["v1", "v2", "v3"]
+
+
+def test_a_candidate_offered_again_keeps_its_start(trial: Registry) -> None:
+    later = AT + timedelta(days=1)
+    assert trial.offer("intent", "v2", 0.5, later, BASE, Bounds()) == Candidate("v2", 0.5, AT, Bounds())
+
+
+@pytest.mark.parametrize(
+    ("version", "share", "message"),
+    [
+        ("v1", 0.1, "is the champion"),
+        ("v3", 0.1, "'v2' is on trial since 2026-02-01.*adapters withdraw intent"),
+        ("v9", 0.1, "no version"),
+        ("v2", 0.0, "share 0.0"),
+        ("v2", 1.01, "share 1.01"),
+        ("v2", float("nan"), "share nan"),
+    ],
+)
+def test_an_offer_that_cannot_work_changes_nothing(trial: Registry, version: str, share: float, message: str) -> None:
+    before = trial.candidate("intent")
+    with pytest.raises(RegistryError, match=message):
+        trial.offer("intent", version, share, AT, BASE, Bounds())
+    assert trial.candidate("intent") == before
+
+
+def test_a_damaged_version_is_never_tried(registry: Registry) -> None:
+    add(registry, "v1")
+    with pytest.raises(RegistryError, match="no champion"):
+        registry.offer("intent", "v1", 0.1, AT, BASE, Bounds())
+    registry.promote("intent", "v1", BASE)
+    flip(add(registry, "v2") / HEAD)
+    with pytest.raises(RegistryError, match="checksum"):
+        registry.offer("intent", "v2", 0.1, AT, BASE, Bounds())
+    assert registry.candidate("intent") is None
+
+
+def test_a_withdrawn_candidate_is_gone_and_the_reason_is_kept(trial: Registry) -> None:
+    told = trial.withdraw("intent", "hands over too often", AT + timedelta(hours=1), figures={"n": 3})
+    assert told is not None and (told.version, told.started_at) == ("v2", AT.isoformat())
+    assert trial.candidate("intent") is None
+    assert trial.withdraw("intent", "again", AT) is None
+    trial.offer("intent", "v3", 0.2, AT + timedelta(hours=2), BASE, Bounds())
+    trial.withdraw("intent", "別の理由\n二", AT + timedelta(hours=3))
+    assert [(one.version, one.reason) for one in trial.withdrawals("intent")] == [
+        ("v2", "hands over too often"),
+        ("v3", "別の理由\n二"),
+    ]
+    assert trial.withdrawals("intent")[0].figures == {"n": 3}
+
+
+def test_a_judge_that_was_overtaken_withdraws_nothing(trial: Registry) -> None:
+    assert trial.withdraw("intent", "too late", AT, version="v1") is None
+    assert trial.candidate("intent") is not None and trial.withdrawals("intent") == []
+
+
+def test_a_crash_between_record_and_pointer_is_noted_once(trial: Registry) -> None:
+    pointer = trial.root / "intent" / "candidate"
+    content = pointer.read_text()
+    trial.withdraw("intent", "worse", AT)
+    pointer.write_text(content)  # as if the process had died before it removed the pointer
+    assert trial.withdraw("intent", "worse", AT) is not None
+    assert len(trial.withdrawals("intent")) == 1 and trial.candidate("intent") is None
+
+
+def test_a_line_torn_by_a_crash_spoils_no_other(trial: Registry) -> None:
+    (trial.root / "intent" / "withdrawn.jsonl").write_text('{"version": "v0", "rea')
+    trial.withdraw("intent", "worse", AT)
+    assert [one.version for one in trial.withdrawals("intent")] == ["v2"]
+
+
+def test_promoting_the_candidate_ends_its_trial_and_another_promotion_does_not(trial: Registry) -> None:
+    trial.promote("intent", "v3", BASE)
+    assert trial.candidate("intent") is not None
+    trial.promote("intent", "v2", BASE)
+    assert trial.candidate("intent") is None and trial.withdrawals("intent") == []
+    assert trial.rollback("intent", BASE) == "v3" and trial.candidate("intent") is None
+
+
+def test_a_pointer_to_the_champion_itself_never_comes_back_to_life(trial: Registry) -> None:
+    pointer = trial.root / "intent" / "candidate"
+    content = pointer.read_text()
+    trial.promote("intent", "v2", BASE)
+    pointer.write_text(content)  # as if the process had died between the two pointers
+    assert trial.candidate("intent") is None
+    trial.promote("intent", "v3", BASE)
+    assert trial.candidate("intent") is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "{}", '{"version": 1, "share": 1, "started_at": "2026-01-01"}'])
+def test_a_damaged_candidate_pointer_is_named_with_its_mend(trial: Registry, content: str) -> None:
+    (trial.root / "intent" / "candidate").write_text(content)
+    with pytest.raises(RegistryError, match="adapters withdraw intent"):
+        trial.candidate("intent")
+    trial.promote("intent", "v3", BASE)  # it stands in nobody's way
+    assert trial.withdraw("intent", "damaged", AT) is not None
+    assert trial.candidate("intent") is None
 
 
 def test_shipped_versions_are_installed_once_and_never_over_a_champion(registry: Registry, tmp_path: Path) -> None:

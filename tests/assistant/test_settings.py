@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from pydantic import ValidationError
 
 from assistant.errors import SettingsError
-from assistant.settings import home, load
+from assistant.settings import Retrain, home, load
+from finetune.recipe import METHODS
 
 
 @pytest.fixture(autouse=True)
@@ -113,3 +116,43 @@ def test_home_is_the_variable_or_a_folder_here(tmp_path: Path) -> None:
     assert home({"DESKHAND_HOME": str(tmp_path / "h")}) == tmp_path / "h"
     assert home({}) == Path(".deskhand").resolve()
     assert home({"DESKHAND_HOME": ""}) == Path(".deskhand").resolve()
+
+
+def test_learning_is_on_every_night_and_promotes_by_itself_unless_told_otherwise() -> None:
+    settings = load()
+    assert settings.schedule.retrain == "0 3 * * *" and settings.schedule.timezone == "UTC"
+    assert settings.retrain.tasks == ("intent",) and settings.retrain.auto_promote and not settings.retrain.floors
+    write('[retrain]\ntasks = ["intent", "dialog"]\nfloors = { refund = 0.9 }\n[schedule]\nretrain = " "\n')
+    settings = load()
+    assert settings.retrain.tasks == ("intent", "dialog") and settings.retrain.floors == {"refund": 0.9}
+    assert settings.schedule.retrain == ""
+
+
+def test_faults_of_learning_and_schedule_are_told_at_once_with_the_mend() -> None:
+    write(
+        '[retrain]\ntasks = ["intent", "intent"]\nmin_examples = -1\nmax_drop = nan\nholdout_share = 0\nmax_minutes = inf\n'
+        'method = "magic"\nfloors = { refund = 1.5 }\n'
+        '[schedule]\nretrain = "0 25 * * *"\ntimezone = "Europe/Berln"\nlease_s = 0\ncheck_rollouts_s = -5\n'
+    )
+    with pytest.raises(SettingsError) as caught:
+        load()
+    faults = "\n".join(caught.value.faults)
+    assert len(caught.value.faults) == 11
+    assert 'schedule.retrain = "0 25 * * *": hour \'25\' is not between 0 and 23 (or "" for never)' in faults
+    assert "schedule.timezone = \"Europe/Berln\": no such time zone; did you mean 'Europe/Berlin'?" in faults
+    assert "retrain.tasks" in faults and "intent stands there twice" in faults
+    for key in ("min_examples", "max_drop", "holdout_share", "max_minutes", "method", "floors.refund"):
+        assert f"retrain.{key} = " in faults
+    assert "schedule.lease_s = 0" in faults and "schedule.check_rollouts_s = -5" in faults
+
+
+@pytest.mark.parametrize("zone", ["", "../etc/passwd", "America", "\x00", "/etc/localtime"])
+def test_what_is_no_time_zone_is_refused(zone: str) -> None:
+    write(f"[schedule]\ntimezone = {json.dumps(zone)}\n")
+    with pytest.raises(SettingsError, match="no such time zone"):
+        load()
+
+
+def test_methods_are_those_of_training() -> None:
+    allowed = Retrain.model_fields["method"].annotation
+    assert set(get_args(allowed)) == set(METHODS)

@@ -230,9 +230,12 @@ def test_later_feedback_replaces_the_earlier(store: Store) -> None:
     store.record_turn(message, reply)
     store.add_feedback(Feedback(reply.message_id, 1))
     assert store.feedback(reply.message_id) == Feedback(reply.message_id, 1)
-    later = Feedback(reply.message_id, -1, "wrong order", "It is FW-2.", NOON)
+    later = Feedback(reply.message_id, -1, "wrong order", "It is FW-2.", NOON, "refund")
     store.add_feedback(later)
     assert store.feedback(reply.message_id) == later
+    told = store.message_detail(reply.message_id)
+    assert told is not None
+    assert told["feedback"]["intent"] == "refund"
     with pytest.raises(StoreError, match="customer's own"):
         store.add_feedback(Feedback(message.id, 1))
 

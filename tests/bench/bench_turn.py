@@ -153,7 +153,7 @@ def main(data: Path, home: Path | None = None, count: int = 100_000) -> list[dic
         large = replace(serving, retriever=Retriever(index, wired.encoder.encode))
         assistant = Assistant(
             store=wired.store,
-            serving=lambda: large,
+            serving=lambda _: large,
             redactor=make_redactor(wired.settings),
             company=wired.assistant.company,
             salt=salt(place),

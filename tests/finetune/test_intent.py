@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from assistant.adapter_files import read_version
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
-from assistant.registry import Registry, read_version
+from assistant.registry import Registry
 from finetune import intent
 from finetune.examples import Labelled
-from finetune.intent import Trained, predict_classes, train_classifier
-from finetune.lora import LoraSettings
-from finetune.sentiment import train_sentiment
+from finetune.intent import Trained, predict_classes, train_classifier, train_sentiment
+from finetune.recipe import Run, TrainSettings
 
-SETTINGS = LoraSettings(rank=4, alpha=8, layers_from=4, epochs=3, batch_size=6, warmup=0.1)
+SETTINGS = TrainSettings(rank=4, alpha=8, layers_from=4, epochs=3, batch_size=6, warmup=0.1)
 THINGS = (
     "the hoover",
     "my doorbell",
@@ -46,12 +48,13 @@ VALIDATION = EXAMPLES[::4]
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 
 
-def run(encoder: Encoder, folder: Path, training: list[Labelled] = TRAINING, validation: list[Labelled] = VALIDATION) -> Trained:
+def record(folder: Path, task: str = "intent", settings: TrainSettings = SETTINGS) -> Run:
     folder.mkdir()
-    return train_classifier(
-        "intent", training, validation, encoder, folder, version=folder.name, created_at=WHEN, code_version="0.1.0",
-        sources=["a.jsonl"], settings=SETTINGS,
-    )  # fmt: skip
+    return Run(task, folder.name, folder, WHEN, "0.1.0", ("a.jsonl",), settings, {"by_origin": {"file": 27}})
+
+
+def run(encoder: Encoder, folder: Path, training: list[Labelled] = TRAINING, validation: list[Labelled] = VALIDATION) -> Trained:
+    return train_classifier(record(folder), training, validation, encoder)
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +63,18 @@ def logits_seen() -> list[np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def trained(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory, logits_seen: list[np.ndarray]) -> Iterator[Trained]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("intent") / "v1"
+
+
+@pytest.fixture(scope="module")
+def trained(encoder: Encoder, folder: Path, logits_seen: list[np.ndarray]) -> Iterator[Trained]:
     """One training; ``logits_seen`` gets the final validation logits of the training path."""
     fit = intent.fit_temperature
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(intent, "fit_temperature", lambda logits, truth: logits_seen.append(logits.copy()) or fit(logits, truth))
-        patch.setattr("finetune.lora.has_matrix_tiles", lambda: False)  # bfloat16 would blur the comparison
-        yield run(encoder, tmp_path_factory.mktemp("intent") / "v1")
+        patch.setattr("finetune.adapted.bfloat16_pays", lambda: False)  # bfloat16 would blur the comparison
+        yield run(encoder, folder)
 
 
 @pytest.fixture
@@ -75,9 +83,9 @@ def serving(encoder: Encoder) -> Iterator[Encoder]:
     encoder.set_adapters({})
 
 
-def test_it_learns(trained: Trained, serving: Encoder) -> None:
-    version = read_version(trained.folder, serving.sha256)
-    serving.set_adapters({"intent": version.lora})
+def test_it_learns(trained: Trained, folder: Path, serving: Encoder) -> None:
+    version = read_version(folder, serving.sha256)
+    serving.set_adapters({"intent": version.weights})
     texts = [
         "please give me my money back",
         "where is my parcel now",
@@ -91,42 +99,45 @@ def test_it_learns(trained: Trained, serving: Encoder) -> None:
 
 
 def test_serving_gives_the_chances_of_the_training_path(
-    trained: Trained, serving: Encoder, logits_seen: list[np.ndarray]
+    trained: Trained, folder: Path, serving: Encoder, logits_seen: list[np.ndarray]
 ) -> None:
-    version = read_version(trained.folder, serving.sha256)
-    serving.set_adapters({"other": version.lora, "intent": version.lora})
+    version = read_version(folder, serving.sha256)
+    serving.set_adapters({"other": version.weights, "intent": version.weights})
     texts = [row.text for row in VALIDATION]
     served = predict_classes(serving, "intent", dict(version.head), version.manifest.temperature, texts, batch=4)
     wanted = intent.softmax(logits_seen[0] / version.manifest.temperature)
     np.testing.assert_allclose(served, wanted, atol=1e-3)
+    np.testing.assert_allclose(trained.chances, wanted, atol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_adapter(
-    trained: Trained, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Trained, folder: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("finetune.lora.has_matrix_tiles", lambda: False)
+    monkeypatch.setattr("finetune.adapted.bfloat16_pays", lambda: False)
     torch.manual_seed(99)  # what ran before must not count
-    again = read_version(run(encoder, tmp_path / "v2").folder, encoder.sha256)
-    first = read_version(trained.folder, encoder.sha256)
+    run(encoder, tmp_path / "v2")
+    again = read_version(tmp_path / "v2", encoder.sha256)
+    first = read_version(folder, encoder.sha256)
     for name, tensor in first.head.items():
         torch.testing.assert_close(again.head[name], tensor, atol=1e-5, rtol=1e-5)
     assert again.manifest.training_set == first.manifest.training_set
 
 
-def test_the_manifest_tells_everything_but_where_it_was_made(trained: Trained, encoder: Encoder) -> None:
+def test_the_manifest_tells_everything_but_where_it_was_made(trained: Trained, folder: Path, encoder: Encoder) -> None:
     made = trained.manifest
     assert (made.task, made.version, made.base_name, made.base_sha256) == ("intent", "v1", encoder.name, encoder.sha256)
     assert made.labels == ("broken", "refund", "status")
     assert made.training_set["examples"] == len(TRAINING) and made.training_set["sources"] == ["a.jsonl"]
+    assert made.training_set["by_origin"] == {"file": 27}
     assert len(made.training_set["sha256"]) == 64
     assert made.method["rank"] == 4 and made.method["layers_from"] == 4 and made.seed == SETTINGS.seed
     assert made.created_at == "2026-01-02T00:00:00+00:00" and made.code_version == "0.1.0"
     assert {"validation_accuracy", "validation_macro_f1", "validation_ece"} <= set(made.scores)
     assert 0.3 <= made.thresholds["min_confidence"] <= 0.8 and 0.25 <= made.temperature <= 4
-    assert sorted(path.name for path in trained.folder.iterdir()) == sorted([*made.files, "manifest.json"])
+    assert sorted(path.name for path in folder.iterdir()) == sorted([*made.files, "manifest.json"])
     for name in ("manifest.json", "adapter_config.json"):
-        text = (trained.folder / name).read_text(encoding="utf-8")
-        assert str(trained.folder.parent) not in text and str(encoder.folder) not in text and '"/' not in text
+        text = (folder / name).read_text(encoding="utf-8")
+        assert str(folder.parent) not in text and str(encoder.folder) not in text and '"/' not in text
         json.loads(text)
 
 
@@ -157,13 +168,37 @@ def test_examples_that_do_not_allow_training_are_refused(
 
 def test_sentiment_keeps_the_order_of_its_three_classes_and_refuses_others(encoder: Encoder, tmp_path: Path) -> None:
     rows = [Labelled(f"{word} {at}", label) for label, word in (("positive", "great"), ("negative", "awful")) for at in range(6)]
-    where, rest = tmp_path / "v1", {"version": "v1", "created_at": WHEN, "code_version": "0", "sources": [], "settings": SETTINGS}
-    where.mkdir()
+    where = tmp_path / "v1"
+    run_of = record(where, "sentiment")
     with pytest.raises(TrainingError, match="angry"):
-        train_sentiment([*rows, Labelled("a", "angry"), Labelled("b", "angry")], rows, encoder, where, **rest)  # type: ignore[arg-type]
-    made = train_sentiment(rows, rows, encoder, where, **rest)  # type: ignore[arg-type]
+        train_sentiment(run_of, [*rows, Labelled("a", "angry"), Labelled("b", "angry")], rows, encoder)
+    made = train_sentiment(run_of, rows, rows, encoder)
     assert made.manifest.labels == ("negative", "neutral", "positive")
     staged = Registry(tmp_path / "adapters").staging("sentiment", "v1")
     staged.rmdir()
     where.rename(staged)
     Registry(tmp_path / "adapters").add("sentiment", "v1", staged, encoder.sha256)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "prefix", "virtual_tokens": 4},
+        {"contrast": 0.2, "class_weights": "balanced"},
+        {"typing_noise": 0.2, "synonyms": 0.3, "adversarial": 0.03, "average": 0.5},
+    ],
+)
+def test_other_ways_of_training_learn_too(tiny: Encoder, tmp_path: Path, changes: dict[str, Any]) -> None:
+    settings = replace(SETTINGS, **{"layers_from": 1, "epochs": 4, **changes})
+    made = train_classifier(record(tmp_path / "v1", settings=settings), TRAINING, VALIDATION, tiny)
+    assert made.history[-1].loss < made.history[0].loss
+    assert read_version(tmp_path / "v1", tiny.sha256).manifest.method["name"] == settings.method
+
+
+def test_labels_keep_a_given_order_and_others_are_refused(tiny: Encoder, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, layers_from=1, epochs=1)
+    names = ("status", "unheard", "refund", "broken")
+    made = train_classifier(record(tmp_path / "v1", settings=settings), TRAINING, VALIDATION, tiny, labels=names)
+    assert made.manifest.labels == names and made.chances.shape == (len(VALIDATION), 4)
+    with pytest.raises(TrainingError, match="labels refund are none of status, broken"):
+        train_classifier(record(tmp_path / "v2"), TRAINING, VALIDATION, tiny, labels=("status", "broken"))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from assistant.bert import LoraWeights
+from assistant.bert import AdapterWeights
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
 from assistant.registry import AdapterVersion, Manifest
@@ -36,7 +36,9 @@ def manifest(task: str, labels: tuple[str, ...]) -> Manifest:
 def nearest(encoder: Encoder, *labels: str) -> AdapterVersion:
     """A classifier that needs no training: the label whose saying is nearest."""
     rows = torch.from_numpy(encoder.encode([SAYINGS[label] for label in labels])) * 30
-    return AdapterVersion(manifest("intent", labels), LoraWeights({}), {"deep.weight": rows, "deep.bias": torch.zeros(len(rows))})
+    return AdapterVersion(
+        manifest("intent", labels), AdapterWeights(), {"deep.weight": rows, "deep.bias": torch.zeros(len(rows))}
+    )
 
 
 def write(file: Path, *rows: dict[str, Any]) -> Path:
@@ -78,7 +80,7 @@ def test_a_file_of_other_labels_is_refused_with_the_mend(serving: Encoder, tmp_p
 
 def test_slots_are_judged_by_exact_spans(serving: Encoder, tmp_path: Path) -> None:
     head = {"deep.weight": torch.zeros(2, serving.dim), "deep.bias": torch.tensor([0.0, 1.0])}  # marks every word
-    adapter = AdapterVersion(manifest("slots", ("O", "B-product")), LoraWeights({}), head)
+    adapter = AdapterVersion(manifest("slots", ("O", "B-product")), AdapterWeights(), head)
     file = write(tmp_path / "a.jsonl", {"text": "my lamp", "spans": [[3, 7, "product"]]})
     figures = judge("slots", file, serving, adapter)
     assert (figures["precision"], figures["recall"], figures["n"]) == (0.5, 1.0, 1)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from assistant.adapter_files import Manifest
 from assistant.encoder import Encoder
 from assistant.errors import RegistryError, TrainingError
-from assistant.registry import Manifest, Registry
+from assistant.registry import Registry
 from finetune import session
-from finetune.lora import LoraSettings, Progress
+from finetune.recipe import Progress, TrainSettings
 from finetune.session import train_from_files
 
-SETTINGS = LoraSettings(rank=2, layers_from=5, epochs=1, batch_size=8)
+SETTINGS = TrainSettings(rank=2, layers_from=5, epochs=1, batch_size=8)
+TINY = TrainSettings(rank=2, layers_from=1, epochs=1, batch_size=8)
 ROWS = [(f"{saying} {at}", label) for label, saying in (("refund", "money back"), ("status", "where is it")) for at in range(6)]
 
 
@@ -88,8 +91,8 @@ def test_rows_of_the_validation_file_are_not_trained_on(encoder: Encoder, regist
         ("sentiment", '{"text": "a", "label": "pos"}\n' * 5, "only one label"),
         ("slots", '{"text": "a", "spans": [[0, 9, "p"]]}\n', r"bad\.jsonl:1"),
         ("slots", '{"text": "a", "spans": [[0, 1, "p"]]}\n', "at least one slot"),
-        ("reply", "", "cannot be trained yet"),
-        ("nonsense", "", "cannot be trained yet"),
+        ("reply", "", "cannot be trained; intent, sentiment, slots, dialog can"),
+        ("nonsense", "", "cannot be trained; intent, sentiment, slots, dialog can"),
     ],
 )
 def test_refused_rows_leave_the_registry_untouched(
@@ -120,3 +123,50 @@ def test_a_training_that_breaks_off_leaves_nothing(encoder: Encoder, registry: R
     with pytest.raises(KeyboardInterrupt):
         run(encoder, registry, "intent", [labelled(tmp_path / "a.jsonl")], progress=stop)
     assert files(registry) == []
+
+
+def conversations(file: Path, count: int = 24) -> Path:
+    """Resolved conversations with one question and one person's answer each."""
+    rows = [
+        {
+            "id": f"c{at}",
+            "resolved": True,
+            "messages": [
+                {"role": "customer", "text": f"where is my order number {at}, it has not come"},
+                {"role": "agent", "text": f"I am sorry, order {at} was handed to the carrier on day {at} of this month"},
+            ],
+        }
+        for at in range(count)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+@pytest.mark.parametrize("task", ["intent", "slots", "dialog"])
+def test_a_training_leaves_its_page_and_curves_and_clears_its_checkpoints(
+    tiny: Encoder, registry: Registry, tmp_path: Path, task: str
+) -> None:
+    files_of = {"intent": labelled, "slots": tagged, "dialog": conversations}
+    made = run(tiny, registry, task, [files_of[task](tmp_path / "a.jsonl")], settings=TINY, runs=tmp_path / "runs")
+    assert registry.load(task, "v1", tiny.sha256).manifest == made
+    folder = tmp_path / "runs" / task / "v1"
+    assert "<html" in (folder / session.PAGE).read_text(encoding="utf-8")
+    assert list(folder.glob("events.out.tfevents.*"))
+    assert not list((tmp_path / "runs").rglob("*.safetensors"))
+
+
+def test_a_training_that_broke_off_is_taken_up_by_the_next(tiny: Encoder, registry: Registry, tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def stop(epoch: Progress) -> None:
+        seen.append(epoch.epoch)
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+
+    file, settings = labelled(tmp_path / "a.jsonl"), replace(TINY, epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny, registry, "intent", [file], settings=settings, runs=tmp_path / "runs", progress=stop)
+    assert files(registry) == []
+    run(tiny, registry, "intent", [file], settings=settings, runs=tmp_path / "runs", progress=stop, version="v2")
+    assert seen == [1, 2]
+    assert registry.load("intent", "v2", tiny.sha256).manifest.version == "v2"

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from assistant.adapter_files import read_version
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
 from assistant.heads import spans_from_tags
-from assistant.registry import read_version
 from finetune.examples import Tagged
-from finetune.lora import LoraSettings
-from finetune.slots import Trained, predict_slots, tags_of, train_slots
+from finetune.recipe import Run, TrainSettings
+from finetune.slots import TrainedTagger, predict_slots, tags_of, train_slots
 
-SETTINGS = LoraSettings(rank=4, layers_from=4, epochs=4, batch_size=4, head_learning_rate=2e-2)
+SETTINGS = TrainSettings(rank=4, layers_from=4, epochs=4, batch_size=4, head_learning_rate=2e-2)
 NAMES = ("hoover", "doorbell", "lamp", "kettle", "radio", "toaster")
 SAYINGS = ("my {} is broken", "where is the {} now", "the {} works well", "please help me", "I bought a {} from you")
 
@@ -62,12 +64,12 @@ def test_a_token_that_overlaps_a_span_belongs_to_it() -> None:
     assert tags_of([], [(0, 0), (0, 2)]) == ["O", "O"]
 
 
-def run(encoder: Encoder, folder: Path, training: list[Tagged], validation: list[Tagged]) -> Trained:
+def run(
+    encoder: Encoder, folder: Path, training: list[Tagged], validation: list[Tagged], settings: TrainSettings = SETTINGS
+) -> TrainedTagger:
     folder.mkdir(exist_ok=True)
-    return train_slots(
-        training, validation, encoder, folder, version="v1", created_at=datetime(2026, 1, 2, tzinfo=UTC), code_version="0",
-        sources=["a.jsonl"], settings=SETTINGS,
-    )  # fmt: skip
+    record = Run("slots", "v1", folder, datetime(2026, 1, 2, tzinfo=UTC), "0", ("a.jsonl",), settings)
+    return train_slots(record, training, validation, encoder)
 
 
 @pytest.fixture
@@ -80,8 +82,8 @@ def test_it_learns_a_product_word_and_serves_it(serving: Encoder, tmp_path: Path
     made = run(serving, tmp_path / "v1", [row for at, row in enumerate(EXAMPLES) if at % 5], EXAMPLES[::5])
     assert made.manifest.labels == ("O", "B-product", "I-product")
     assert made.manifest.scores["validation_f1"] > 0.8
-    version = read_version(made.folder, serving.sha256)
-    serving.set_adapters({"slots": version.lora})
+    version = read_version(tmp_path / "v1", serving.sha256)
+    serving.set_adapters({"slots": version.weights})
     texts = ["my toaster is broken again", "please help me", "", "where is the doorbell now?"]
     found = predict_slots(serving, "slots", version.manifest.labels, dict(version.head), texts)
     assert [[text[start:end] for start, end, _ in spans] for text, spans in zip(texts, found, strict=True)] == [
@@ -97,3 +99,21 @@ def test_examples_that_teach_nothing_are_refused(
 ) -> None:
     with pytest.raises(TrainingError, match="at least one slot and one validation example"):
         run(encoder, tmp_path / "v1", training, validation)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"method": "prompt", "virtual_tokens": 4}, {"casing": 0.5, "adversarial": 0.03}, {"method": "adalora"}]
+)
+def test_other_ways_of_training_learn_and_find_what_serving_finds(
+    tiny: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("finetune.adapted.bfloat16_pays", lambda: False)
+    made = run(tiny, tmp_path / "v1", EXAMPLES[5:], EXAMPLES[:5], replace(SETTINGS, layers_from=1, **changes))
+    assert made.history[-1].loss < made.history[0].loss
+    version = read_version(tmp_path / "v1", tiny.sha256)
+    tiny.set_adapters({"slots": version.weights})
+    try:
+        found = predict_slots(tiny, "slots", version.manifest.labels, dict(version.head), [one.text for one in EXAMPLES[:5]])
+    finally:
+        tiny.set_adapters({})
+    assert found == made.found

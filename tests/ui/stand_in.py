@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from assistant.database import sqlite_url
+from assistant.feedback import Learned, keep_feedback
 from assistant.records import Article, Feedback, Hit, IntentGuess, Message, Passage, Reply, Sentiment, Template, Understanding
 from assistant.settings import Company, Serve, Settings
 from assistant.store import SourceRecord, Store, open_store
@@ -82,8 +83,11 @@ class StandIn:
         self.store.record_turn(Message(next(self._ids), conversation_id, text[:500], NOW), reply)
         return reply
 
-    def feedback(self, message_id: str, rating: int, comment: str = "", correction: str = "") -> None:
-        self.store.add_feedback(Feedback(message_id, rating, comment, correction, NOW))
+    def feedback(
+        self, message_id: str, rating: int, comment: str = "", correction: str = "", intent: str | None = None
+    ) -> Learned:
+        given = Feedback(message_id, rating, comment, correction, intent=intent)
+        return keep_feedback(self.store, given, NOW, lambda: ("opening_hours", "return_policy"), lambda: next(self._ids))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from assistant.errors import StoreError
 from tests.ui.stand_in import ANSWER, wired
+from ui.api import is_staff
 from ui.server import MAX_BODY_BYTES, create_app
 
 
@@ -82,6 +83,33 @@ def test_feedback_is_stored_and_can_be_changed(client: TestClient, parts: Any) -
     assert client.post(path, json={"rating": -1, "correction": "60 days"}).status_code == 204
     kept = parts.store.feedback(reply["message_id"])
     assert (kept.rating, kept.correction) == (-1, "60 days")
+
+
+def test_staff_corrects_answer_and_topic(tmp_path: Path) -> None:
+    with wired(tmp_path, tokens=("alpha-token",)) as parts, TestClient(create_app(parts)) as client:
+        staff = {"Authorization": "Bearer alpha-token"}
+        path = f"/v1/conversations/{begin(client, **staff)}/messages"
+        id = client.post(path, json={"text": "May I return it within 60 days?"}, headers=staff).json()["message_id"]
+        correction = {"rating": -1, "correction": "60 days", "intent": "return_policy"}
+        problem(client.post(f"/v1/messages/{id}/feedback", json=correction), 401)
+        assert parts.store.feedback(id) is None
+        assert client.post(f"/v1/messages/{id}/feedback", json=correction, headers=staff).status_code == 204
+        (kept,) = parts.store.learning.corrections()
+        assert (kept.message_id, kept.answer, kept.intent) == (id, "60 days", "return_policy")
+        assert {case.task for case in parts.store.learning.regression_cases()} == {"intent", "answers"}
+
+
+def test_a_topic_nobody_knows_is_refused_with_the_nearest(client: TestClient, parts: Any) -> None:
+    reply = client.post(f"/v1/conversations/{begin(client)}/messages", json={"text": "hi"}).json()
+    path = f"/v1/messages/{reply['message_id']}/feedback"
+    assert "'return_policy'" in problem(client.post(path, json={"rating": -1, "intent": "return policy"}), 400)
+    assert parts.store.feedback(reply["message_id"]) is None
+
+
+def test_without_tokens_everyone_is_staff_and_with_them_only_who_sends_one() -> None:
+    assert is_staff((), "") and is_staff((), "anything")
+    assert is_staff(("one", "two"), "two")
+    assert not any(is_staff(("one", "two"), sent) for sent in ("", "tw", "töken"))
 
 
 @pytest.mark.parametrize("rating", [0, 5, "up", None])

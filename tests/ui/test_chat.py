@@ -151,8 +151,8 @@ def test_two_tabs_do_not_mix(door: ChatDoor, parts: Any) -> None:
 
 
 def test_thumbs_are_stored_and_a_thumb_down_asks_for_the_right_answer(door: ChatDoor, parts: Any) -> None:
-    chat = Chat()
-    say(door, chat, "hi")
+    chat = Chat(staff=True)
+    say(door, chat, "May I return an opened box?")
     id = last_id(chat)
     view = door.act(chat, "vote", id, 1)
     assert parts.store.feedback(id).rating == 1
@@ -163,6 +163,41 @@ def test_thumbs_are_stored_and_a_thumb_down_asks_for_the_right_answer(door: Chat
     view = door.act(chat, "correct", id, text="60 days")
     assert parts.store.feedback(id).correction == "60 days"
     assert view.conversation and ENGLISH.correction_kept in view.conversation and 'data-form="correct"' not in view.conversation
+
+
+def test_staff_can_name_the_right_topic(door: ChatDoor, parts: Any) -> None:
+    chat = Chat(staff=True)
+    say(door, chat, "May I return an opened box?")
+    id = last_id(chat)
+    form = door.act(chat, "vote", id, -1).conversation or ""
+    assert '<option value="return_policy">How long can I return things?</option>' in form and ENGLISH.correction_topic in form
+    chinese = door.act(chat, "lang", "zh").conversation or ""
+    assert '<option value="return_policy">退货规则</option>' in chinese and '<option value="opening_hours">' in chinese
+    view = door.act(chat, "correct", id, intent="return_policy")
+    assert parts.store.feedback(id).intent == "return_policy"
+    assert view.conversation and CHINESE.correction_kept in view.conversation
+
+
+def test_a_correction_for_one_customer_only_is_not_announced_as_the_new_answer(door: ChatDoor) -> None:
+    chat = Chat(staff=True)
+    say(door, chat, "May I return an opened box?")
+    view = door.act(chat, "correct", last_id(chat), text="Yes, [NAME_1].")
+    assert view.conversation and esc(ENGLISH.correction_stored) in view.conversation
+
+
+def test_a_customers_words_are_a_comment_and_correct_nothing(door: ChatDoor, parts: Any) -> None:
+    chat = Chat()
+    say(door, chat, "May I return an opened box?")
+    id = last_id(chat)
+    form = door.act(chat, "vote", id, -1).conversation or ""
+    assert ENGLISH.comment_sorry in form and ENGLISH.comment_send in form
+    assert "<select" not in form and ENGLISH.correction_send not in form
+    view = door.act(chat, "correct", id, text="60 days", intent="return_policy")
+    kept = parts.store.feedback(id)
+    assert (kept.rating, kept.comment, kept.correction, kept.intent) == (-1, "60 days", "", None)
+    assert view.conversation and ENGLISH.comment_kept in view.conversation
+    assert door.act(chat, "correct", id, intent="return_policy") == View(conversation=view.conversation)
+    assert not parts.store.learning.corrections()
 
 
 def test_a_vote_that_cannot_be_stored_says_so(door: ChatDoor, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from assistant.encoder import Encoder
 from assistant.errors import DeskhandError, IndexVersionError
+from assistant.rollout import Bounds, Candidate, arm
 from retrieval.ingest import remove
 from ui import wiring
-from ui.live import Live
+from ui.live import Arms, Live
 
 NOW = datetime(2025, 6, 2, 10, 30, tzinfo=UTC)
+Part = TypeVar("Part")
 
 
 def point(pointer: Path, version: str) -> None:
@@ -34,34 +38,39 @@ def pointer(tmp_path: Path) -> Path:
     return tmp_path / "current"
 
 
+def everyone(part: Part) -> Callable[[str], Part]:
+    """The same part for every conversation."""
+    return lambda conversation_id: part
+
+
 def test_nothing_is_read_again_while_nothing_changes(pointer: Path) -> None:
     loads: list[str] = []
-    live = Live([pointer, pointer.with_name("never there")], lambda: loads.append(pointer.read_text()) or len(loads))
+    live = Live([pointer, pointer.with_name("never there")], lambda: everyone(loads.append(pointer.read_text()) or len(loads)))
     assert [live() for _ in range(5)] == [1] * 5 and loads == ["one"]
 
 
 def test_a_replaced_pointer_is_served_from_the_next_call(pointer: Path) -> None:
-    live = Live([pointer], pointer.read_text)
+    live = Live([pointer], lambda: everyone(pointer.read_text()))
     assert live() == "one"
     point(pointer, "two")
-    assert live() == "two"
+    assert live("a conversation") == "two"
     point(pointer, "six")  # as long as the name before it
     assert live() == "six"
 
 
 def test_a_first_champion_counts_as_a_change(pointer: Path) -> None:
     champion = pointer.with_name("champion")
-    live = Live([pointer, champion], lambda: champion.exists())
+    live = Live([pointer, champion], lambda: everyone(champion.exists()))
     assert live() is False
     point(champion, "v1")
     assert live() is True
 
 
 def test_a_version_that_cannot_be_read_is_tried_again_and_the_old_one_is_not_passed_off_as_new(pointer: Path) -> None:
-    def load() -> str:
+    def load() -> Callable[[str], str]:
         if pointer.read_text() == "bad":
             raise IndexVersionError("index version 'bad' is damaged")
-        return pointer.read_text()
+        return everyone(pointer.read_text())
 
     live = Live([pointer], load)
     point(pointer, "bad")
@@ -73,7 +82,7 @@ def test_a_version_that_cannot_be_read_is_tried_again_and_the_old_one_is_not_pas
 
 
 def test_a_fault_at_the_start_is_told_at_the_start(pointer: Path) -> None:
-    def load() -> str:
+    def load() -> Callable[[str], str]:
         raise IndexVersionError("no index")
 
     with pytest.raises(IndexVersionError, match="no index"):
@@ -83,9 +92,9 @@ def test_a_fault_at_the_start_is_told_at_the_start(pointer: Path) -> None:
 def test_many_customers_at_once_load_a_new_version_once(pointer: Path) -> None:
     loads: list[str] = []
 
-    def load() -> str:
+    def load() -> Callable[[str], str]:
         loads.append(pointer.read_text())
-        return loads[-1]
+        return everyone(loads[-1])
 
     live = Live([pointer], load)
     point(pointer, "two")
@@ -101,6 +110,16 @@ def test_many_customers_at_once_load_a_new_version_once(pointer: Path) -> None:
     for thread in threads:
         thread.join()
     assert served == ["two"] * 8 and loads == ["one", "two"]
+
+
+def test_arms_are_chosen_by_conversation_and_each_task_draws_apart() -> None:
+    tried = {task: Candidate("v2", 0.5, NOW) for task in ("intent", "slots")}
+    sets = [frozenset(chosen) for chosen in ((), ("intent",), ("slots",), ("intent", "slots"))]
+    arms = Arms({chosen: "+".join(sorted(chosen)) or "champions" for chosen in sets}, tried)
+    ids = [f"c{number}" for number in range(400)]
+    first = [arms(one) for one in ids]
+    assert first == [arms(one) for one in ids] and arms("") == "champions"
+    assert all(70 < first.count(arms.parts[chosen]) < 130 for chosen in sets)
 
 
 @pytest.fixture
@@ -172,3 +191,70 @@ def test_a_damaged_champion_hands_over_and_is_served_again_once_mended(
     point(champion, shipped)
     mended = running.assistant.turn("How long is the warranty?", conversation_id=broken.conversation_id)
     assert (mended.action, mended.origin) == ("send", "template")
+
+
+def test_a_damaged_champion_is_stood_in_for_by_the_one_before_it_aloud(
+    running: wiring.Wired, caplog: pytest.LogCaptureFixture
+) -> None:
+    shipped = running.registry.champion("intent")
+    renamed(running, "night-1")
+    running.registry.promote("intent", "night-1", running.encoder.sha256)
+    assert running.assistant.turn("How long is the warranty?").versions["intent"] == "night-1"
+    head = running.registry.folder("intent", "night-1") / "head.safetensors"
+    head.write_bytes(head.read_bytes()[:-1])
+    started = wiring.build(running.settings, running.home, now=lambda: NOW)  # a restart
+    reply = started.assistant.turn("How long is the warranty?")
+    assert (reply.versions["intent"], reply.action) == (shipped, "send")
+    assert any("night-1 cannot serve" in note and "rollback intent" in note for note in started.notes)
+    started.close()
+    point(running.registry.pointer("sentiment"), running.registry.champion("sentiment") or "")  # something else changed
+    assert running.assistant.turn("How long is the warranty?").versions["intent"] == shipped
+    assert "night-1 cannot serve" in caplog.text
+
+
+def conversations(tried: bool, n: int = 3) -> list[str]:
+    """Ids that a share of one half gives to the candidate night-1, or does not."""
+    ids = (f"talk-{number}" for number in itertools.count())
+    return list(itertools.islice((one for one in ids if arm(one, "intent", "night-1", 0.5) is tried), n))
+
+
+def test_a_candidate_answers_its_share_and_keeps_its_conversations_until_it_is_withdrawn(running: wiring.Wired) -> None:
+    shipped = running.registry.champion("intent")
+    renamed(running, "night-1")
+    ids = {True: conversations(True), False: conversations(False)}
+    for one in ids[True] + ids[False]:
+        running.store.start_conversation(one, NOW)
+
+    def versions(tried: bool) -> set[str]:
+        return {running.assistant.turn("Where is my order?", conversation_id=one).versions["intent"] for one in ids[tried]}
+
+    assert versions(True) == versions(False) == {shipped}
+    running.registry.offer("intent", "night-1", 0.5, NOW, running.encoder.sha256, Bounds())
+    for _ in range(2):
+        assert (versions(True), versions(False)) == ({"night-1"}, {shipped})
+    assert running.assistant.versions["intent"] == shipped  # what /readyz shows
+    running.registry.withdraw("intent", "enough", NOW)
+    assert versions(True) == versions(False) == {shipped}
+
+
+def test_a_candidate_that_was_damaged_is_not_tried_and_the_champion_answers(
+    running: wiring.Wired, caplog: pytest.LogCaptureFixture
+) -> None:
+    shipped = running.registry.champion("intent")
+    renamed(running, "night-1")
+    running.registry.offer("intent", "night-1", 1.0, NOW, running.encoder.sha256, Bounds())
+    (running.registry.folder("intent", "night-1") / "head.safetensors").unlink()
+    reply = running.assistant.turn("How long is the warranty?")
+    assert (reply.versions["intent"], reply.action) == (shipped, "send")
+    assert "the candidate cannot be tried" in caplog.text
+
+
+def test_both_arms_share_index_and_encoder(running: wiring.Wired) -> None:
+    renamed(running, "night-1")
+    running.registry.offer("intent", "night-1", 0.5, NOW, running.encoder.sha256, Bounds())
+    arms, _ = wiring.split(running.settings, running.home, running.encoder, running.registry)
+    ours, theirs = arms.parts[frozenset()], arms.parts[frozenset({"intent"})]
+    assert ours.retriever is theirs.retriever and ours.templates is theirs.templates
+    assert ours.understander.encoder is theirs.understander.encoder
+    again, _ = wiring.split(running.settings, running.home, running.encoder, running.registry, before=arms)
+    assert again.parts[frozenset()].retriever is ours.retriever  # an index that did not change is not read again

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from assistant.encoder import Encoder
-from assistant.errors import DeskhandError, IndexVersionError, SettingsError, UsageError
+from assistant.errors import DeskhandError, IndexVersionError, RegistryError, SettingsError, UsageError
 from assistant.settings import Answer, Settings
+from tests.ui.versions import add_random
 from ui import demo, terminal, wiring
 from ui.sample import Sample
 
@@ -139,3 +140,45 @@ def test_a_taken_port_is_refused_and_zero_finds_a_free_one(closed_port: int) -> 
     with pytest.raises(UsageError, match="--port 0"):
         demo.free_port("127.0.0.1", closed_port)
     assert demo.free_port("127.0.0.1", 0) > 0
+
+
+def test_every_reply_is_counted_for_the_watch_and_looking_at_the_versions_is_not(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wired = wiring.build(wiring.read_settings(own_home), own_home)
+    counted: list[int] = []
+    assert wired.watch is not None
+    monkeypatch.setattr(wired.watch, "replied", lambda: counted.append(1))
+    wired.assistant.turn("How long is the warranty?")
+    assert wired.assistant.versions
+    wired.close()
+    assert counted == [1]
+
+
+def test_a_version_that_is_named_answers_in_place_of_the_champion_and_nothing_stands_in_for_it(
+    own_home: Path, encoder: Encoder
+) -> None:
+    settings, registry = wiring.read_settings(own_home), wiring.open_registry(own_home)
+    shipped = registry.champion("intent")
+    add_random(registry, "other", encoder.sha256, 1)
+    serving, notes = wiring.serve(settings, own_home, encoder, registry, {"intent": "other"})
+    assert serving.versions["intent"] == "other" and notes == ()
+    again, _ = wiring.with_versions(serving, settings, own_home, registry, {})
+    assert again.versions["intent"] == shipped and again.retriever is serving.retriever
+    (registry.folder("intent", "other") / "head.safetensors").unlink()
+    with pytest.raises(RegistryError, match="missing"):
+        wiring.serve(settings, own_home, encoder, registry, {"intent": "other"})
+
+
+def test_two_damaged_champions_in_a_row_are_both_named(own_home: Path, encoder: Encoder) -> None:
+    registry = wiring.open_registry(own_home)
+    shipped = registry.champion("intent")
+    add_random(registry, "other", encoder.sha256, 1)
+    registry.promote("intent", "other", encoder.sha256)
+    told: list[str] = []
+    (registry.folder("intent", "other") / "head.safetensors").unlink()
+    assert wiring.champions(registry, encoder.sha256, told.append)["intent"].manifest.version == shipped
+    assert len(told) == 1 and "other cannot serve" in told[0]
+    (registry.folder("intent", shipped or "") / "head.safetensors").unlink()
+    with pytest.raises(RegistryError, match=r"other.*nor can the champion before it stand in.*missing"):
+        wiring.champions(registry, encoder.sha256, told.append)

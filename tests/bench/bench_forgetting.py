@@ -1,0 +1,67 @@
+"""Forgetting: the sample company learns five nights of new topics; what its first champion knew must stay.
+
+Fifteen intents are kept back, three come each night. The regression set are the validation rows of the other intents that the
+first champion gets right. Every night trains on the new rows and a share of the older ones, as ``deskhand retrain`` does.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from assistant.encoder import Encoder, resolve
+from finetune.examples import Labelled, read_labelled, split
+from finetune.recipe import TrainSettings
+from finetune.session import Split
+from tests.bench.own import chances_of, train_own, truth_of
+
+SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample"
+NIGHTS, TOPICS, REPLAY = 5, 3, 0.5
+SETTINGS = TrainSettings(epochs=4, patience=4, average=0.98)
+
+
+def main() -> list[dict[str, Any]]:
+    """Measure.
+
+    Returns:
+        Two rows: points of the regression set lost after the last night, and accuracy on the new topics.
+    """
+    encoder = Encoder(resolve("all-MiniLM-L6-v2"))
+    training = read_labelled(SAMPLE / "train" / "intent.jsonl")
+    judged = read_labelled(SAMPLE / "validation" / "intent.jsonl")
+    rng = random.Random(0)
+    late = sorted({one.label for one in training} - {"oos", "greeting", "thanks", "goodbye"})
+    rng.shuffle(late)
+    late = late[: NIGHTS * TOPICS]
+    seen = [one for one in training if one.label not in late]
+    cases = [one for one in judged if one.label not in late and one.label != "oos"]
+    right = _right(seen, cases, encoder, SETTINGS)
+    cases = [one for one, good in zip(cases, right, strict=True) if good]
+    lost = 0.0
+    known: list[Labelled] = seen
+    for night in range(NIGHTS):
+        new = [one for one in training if one.label in late[night * TOPICS : (night + 1) * TOPICS]]
+        older = rng.sample(known, round(len(known) * REPLAY))
+        good = _right([*new, *older], cases, encoder, replace(SETTINGS, seed=7 + night))
+        lost = 1 - sum(good) / len(good)
+        print(f"night {night + 1}: {100 * lost:.2f} points of the regression set lost")
+        known = [*known, *new]
+    return [
+        {
+            "figure": "forgetting: points lost on the regression set after five nights of new topics",
+            "value": round(100 * lost, 2),
+            "target": 0.5,
+            "n": len(cases),
+            "peer": {},
+            "limit": f"{REPLAY:.0%} of older rows replayed each night; the gate is off here",
+        }
+    ]
+
+
+def _right(rows: list[Labelled], cases: list[Labelled], encoder: Encoder, settings: TrainSettings) -> list[bool]:
+    training, validation = split(rows, 0.1, settings.seed)
+    own = train_own("intent", Split(tuple(training), tuple(validation)), encoder, settings)
+    guessed = chances_of(own, encoder, [one.text for one in cases]).argmax(1)
+    return [bool(one) for one in guessed == truth_of(own, [one.label for one in cases])]

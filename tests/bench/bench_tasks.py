@@ -1,0 +1,97 @@
+"""Slots on restaurant8k, sentiment on goemotions, replies on cucom and star: each beside peers from the same run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assistant.encoder import Encoder, resolve
+from finetune.dialog import context_text, predict_ranking, ranking_figures
+from finetune.evaluate import macro_f1, span_figures
+from finetune.examples import SENTIMENTS
+from finetune.recipe import TrainSettings
+from finetune.session import Split
+from finetune.slots import predict_slots
+from tests.bench import learning_data, peers, peers_dialog
+from tests.bench.own import chances_of, train_own, truth_of
+
+#: Chosen on validation; see DECISIONS.md.
+SLOTS = TrainSettings(
+    layers_from=0, epochs=5, patience=8, class_weights="none", label_smoothing=0.0, learning_rate=1e-3, average=0.98
+)
+SENTIMENT = TrainSettings(epochs=3, patience=4, average=0.99, layers_from=2)
+DIALOG = TrainSettings(layers_from=2, epochs=3, patience=4, batch_size=64, max_tokens=128, head_learning_rate=1e-3, average=0.98)
+PAIRS = 6_000  # of each dialog data set; more would take hours of two cores
+
+
+def main(data: Path) -> list[dict[str, Any]]:
+    """Measure the three tasks.
+
+    Args:
+        data: Folder of the public data sets.
+
+    Returns:
+        One row per figure.
+    """
+    encoder = Encoder(resolve("all-MiniLM-L6-v2"))
+    return [*slots(data, encoder), *sentiment(data, encoder), *dialog(data, encoder)]
+
+
+def slots(data: Path, encoder: Encoder) -> list[dict[str, Any]]:
+    """Measure restaurant8k."""
+    rows = learning_data.restaurant8k(data)
+    own = train_own("slots", Split(rows.train, rows.validation), encoder, SLOTS)
+    encoder.set_adapters({"slots": own.version.weights})
+    texts, wanted = [one.text for one in rows.test], [one.spans for one in rows.test]
+    found = predict_slots(encoder, "slots", own.version.manifest.labels, dict(own.version.head), texts)
+    # A sample, because it takes an hour on all rows.
+    peer = peers.slots_frozen_logreg(rows.train[:1500], rows.test[:500], encoder.folder)
+    beside = {f"{peer.name}, 1,500 rows": span_figures(peer.spans, wanted[:500])["f1"]}
+    return [_row("restaurant8k slots F1", span_figures(found, wanted)["f1"], 0.95, len(texts), beside, f"{own.seconds:.0f} s")]
+
+
+def sentiment(data: Path, encoder: Encoder) -> list[dict[str, Any]]:
+    """Measure goemotions, grouped."""
+    rows = learning_data.goemotions(data)
+    own = train_own("sentiment", Split(rows.train, rows.validation), encoder, SENTIMENT)
+    texts, labels = [one.text for one in rows.test], [one.label for one in rows.test]
+    guessed = chances_of(own, encoder, texts).argmax(1)
+    places = {label: row for row, label in enumerate(SENTIMENTS)}
+    places = {label: row for row, label in enumerate(SENTIMENTS)}
+    wanted = np.array([places[label] for label in labels])
+    beside = {}
+    for found in (
+        peers.tfidf_svm(rows.train, rows.test),
+        peers.frozen_logreg(encoder.encode, rows.train, rows.validation, rows.test),
+    ):
+        beside[found.name] = macro_f1(np.array([places[label] for label in found.labels]), wanted)
+    value = macro_f1(guessed, truth_of(own, labels))
+    return [_row("goemotions positive/negative/neutral, macro-F1", value, 0.78, len(texts), beside, f"{own.seconds:.0f} s")]
+
+
+def dialog(data: Path, encoder: Encoder) -> list[dict[str, Any]]:
+    """Measure choosing the right reply among 100."""
+    found = []
+    for name, target in (("cucom_ecommerce", 0.80), ("star", 0.60)):
+        rows = learning_data.dialogs(data, name)
+        own = train_own("dialog", Split(rows.train[:PAIRS], rows.validation[:1000]), encoder, DIALOG)
+        encoder.set_adapters({"dialog": own.version.weights})
+        ranks = predict_ranking(encoder, "dialog", dict(own.version.head), rows.test, rows.seed).ranks
+        beside = {}
+        for peer in (
+            peers_dialog.tfidf_cosine(rows.train, rows.test, rows.sets),
+            peers_dialog.bm25(rows.test, rows.sets),
+            peers_dialog.untuned_encoder(encoder.encode, rows.test, rows.sets),
+        ):
+            beside[peer.name] = peer.recall_at_1
+        same = peers_dialog.untuned_encoder(encoder.encode, rows.test, rows.sets, context_text)
+        beside[f"{same.name}, the adapter's own context"] = same.recall_at_1
+        value = ranking_figures(ranks)["recall_at_1_of_100"]
+        found.append(_row(f"{name}, recall@1 of 100 unique replies", value, target, len(ranks), beside, f"{own.seconds:.0f} s"))
+    return found
+
+
+def _row(figure: str, value: float, target: float | None, n: int, peer: Any = None, limit: Any = None) -> dict[str, Any]:
+    return {"figure": figure, "value": value, "target": target, "n": n, "peer": peer or {}, "limit": limit}

@@ -1,0 +1,78 @@
+"""Train and judge with the product's own training core and serving path, for the learning benchmarks.
+
+Chosen on validation, judged once on test; what comes back is read from the version's files as the server reads them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from assistant.adapter_files import AdapterVersion, read_version
+from assistant.encoder import Encoder
+from finetune.intent import predict_classes
+from finetune.recipe import Progress, Run, TrainSettings
+from finetune.session import Split, train_split
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """A trained version, its epochs, and the seconds training took, preparation included."""
+
+    version: AdapterVersion
+    history: tuple[Progress, ...]
+    seconds: float
+
+    def within(self, points: float = 0.003) -> float:
+        """Return the seconds of training until validation was within so much of its best; without preparation."""
+        best = max(one.score for one in self.history)
+        spent = 0.0
+        for one in self.history:
+            spent += one.seconds
+            if one.score >= best - points:
+                break
+        return spent
+
+
+def train_own(task: str, split: Split, encoder: Encoder, settings: TrainSettings) -> Own:
+    """Train on a split; one line per epoch goes to stderr."""
+    folder = Path(tempfile.mkdtemp(prefix="deskhand-bench-"))
+    history: list[Progress] = []
+    started = time.perf_counter()
+
+    def progress(epoch: Progress) -> None:
+        history.append(epoch)
+        print(
+            f"  {task} epoch {epoch.epoch}/{epoch.epochs} loss {epoch.loss:.4f} score {epoch.score:.4f} {epoch.seconds:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    try:
+        train_split(Run(task, "bench", folder, datetime.now(UTC), "bench", settings=settings, progress=progress), split, encoder)
+        seconds = time.perf_counter() - started
+        return Own(read_version(folder, encoder.sha256), tuple(history), seconds)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def chances_of(own: Own, encoder: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Return calibrated probabilities ``(n, C)`` by the serving path."""
+    task = own.version.manifest.task
+    encoder.set_adapters({task: own.version.weights})
+    return predict_classes(encoder, task, dict(own.version.head), own.version.manifest.temperature, texts)
+
+
+def truth_of(own: Own, labels: Sequence[str]) -> NDArray[np.int64]:
+    """Return class rows; -1 for a label the version does not know."""
+    rows = {label: row for row, label in enumerate(own.version.manifest.labels)}
+    return np.array([rows.get(label, -1) for label in labels])
