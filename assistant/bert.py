@@ -169,8 +169,10 @@ class Bert:
         for layer, (keys, values) in adapter.prefix.items():
             if layer >= layers or keys.shape != values.shape or keys.shape[1:] != (width,):
                 wrong.append(f"the prefix of layer {layer}")
-        if adapter.prompt is not None and adapter.prompt.shape[1:] != (width,):
-            wrong.append("the prompt")
+        if adapter.prompt is not None:
+            room = len(self._embed["position_embeddings"]) - self.shape.position_offset - self.shape.max_tokens
+            if adapter.prompt.shape[1:] != (width,) or len(adapter.prompt) > room:
+                wrong.append(f"the prompt of {tuple(adapter.prompt.shape)}, for which {room} positions are free")
         if wrong:
             raise EncoderError(
                 f"adapter {name!r} does not fit the encoder of {layers} layers and width {width}: "

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from assistant.cron import read_cron
+from assistant.cron import check_cron
 from assistant.errors import SettingsError, UsageError
 
 ENV_PREFIX = "DESKHAND_"
@@ -34,7 +34,7 @@ class _Section(BaseModel):
 def _cron(text: str) -> str:
     try:
         if text.strip():
-            read_cron(text)
+            check_cron(text)
     except UsageError as error:
         raise ValueError(f'{error} (or "" for never)') from error
     return text.strip()

@@ -140,8 +140,8 @@ def train_dialog(
         learner, rankers[0] = _learner(adapted, encoder, training, validation, run.settings.seed)
         return learner
 
-    checksum = digest_of(repr((pair.context, pair.reply)) for pair in training)
-    fitted = fit(run, encoder, len(training), build, checksum, ranks)
+    checksum, held = (digest_of(repr((pair.context, pair.reply)) for pair in side) for side in (training, validation))
+    fitted = fit(run, encoder, len(training), build, checksum + held, ranks)
     with torch.inference_mode():
         ranking: Ranking = rankers[0]()
     head: Any = fitted.learner.head

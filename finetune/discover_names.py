@@ -104,7 +104,7 @@ def _counted(texts: Iterable[str]) -> Counter[str]:
 
 
 def _telling(word: str) -> bool:
-    if word in _STOP or word.split("'")[0] in _STOP or any(sign.isdigit() for sign in word):
+    if word in _STOP or word.split("'")[0] in _STOP or word.endswith("n't") or any(sign.isdigit() for sign in word):
         return False
     return len(word) > (1 if _is_han(word) else 2)
 

@@ -49,7 +49,7 @@ def fit(
         encoder: The frozen base.
         count: Number of training examples.
         build: Makes the task's learner for an adapted encoder; called once per seed.
-        training_set: Checksum of the examples; a checkpoint of others is not taken up.
+        training_set: Checksums of training and validation rows; a checkpoint of others is not taken up.
         ranks: The processes that train together.
 
     Returns:

@@ -53,11 +53,6 @@ class Window:
             return self.since is None
         return (self.since is None or at > self.since) and at <= self.until
 
-    def covers(self, other: Window) -> bool:
-        """Say whether all of another window lies in it."""
-        begins = self.since is None or (other.since is not None and other.since >= self.since)
-        return begins and other.until <= self.until
-
 
 @dataclass(frozen=True, slots=True)
 class Gathered:

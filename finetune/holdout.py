@@ -30,16 +30,17 @@ FIRST_SHARE = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Holdout:
-    """The rows that judge tonight (``frozen``), and those of this night that join them if its candidate is promoted."""
+    """The frozen rows, and those of this night that join them if its candidate is promoted; ``least`` are needed to judge."""
 
     path: Path
     frozen: tuple[Row, ...]
     fresh: tuple[Row, ...]
+    least: int = 1
 
     @property
     def judged(self) -> tuple[Row, ...]:
-        """Return the rows that judge tonight: the first night has none but its own."""
-        return self.frozen or self.fresh
+        """Return what judges tonight: the frozen rows, for tonight's may be poisoned; all where those do not suffice."""
+        return self.frozen if len(self.frozen) >= max(self.least, 1) else self.all
 
     @property
     def all(self) -> tuple[Row, ...]:
@@ -82,7 +83,7 @@ def hold_out(
         excluded: Conversations that stay in training: known to earlier nights, or corrected by a person, whose word is to be
             learned.
         share: Share of the rows that are held out.
-        least: Rows the gate needs; without a frozen holdout the share rises up to ``FIRST_SHARE`` to reach them.
+        least: Rows the gate needs; where there are fewer, the share rises up to ``FIRST_SHARE`` to reach them.
 
     Returns:
         The rows, oldest first. Those without a conversation stay in training, for they could not be erased later.
@@ -90,8 +91,9 @@ def hold_out(
     open_rows = [row for row in without(new, frozen) if row.ref and row.ref not in excluded and key_of(row) not in taught]
     if len(open_rows) < 2:
         return []
-    if not frozen and len(open_rows) * share < least:
-        share = min(FIRST_SHARE, least / len(open_rows))
+    missing = least - len(frozen)
+    if len(open_rows) * share < missing:
+        share = max(share, min(FIRST_SHARE, missing / len(open_rows)))
     return list(split_by_time(open_rows, share).holdout)
 
 

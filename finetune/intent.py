@@ -132,7 +132,7 @@ def train_classifier(
         return learner
 
     scorers: list[Any] = [None]
-    fitted = fit(run, encoder, len(training), build, digest(training), ranks)
+    fitted = fit(run, encoder, len(training), build, digest(training) + digest(held), ranks)
     with torch.inference_mode():
         logits = scorers[0]()
     temperature = fit_temperature(logits, data.truth)

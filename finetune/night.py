@@ -122,7 +122,8 @@ class Night:
 class Begun:
     """A run that is under way: its row's id, the version it makes, and what came in between which moments it learns from.
 
-    ``since`` is ``None`` on the first night; ``resumed`` says that a process before this one was cut off at it.
+    ``since`` is ``None`` on the first night; ``force`` says that nights which were refused are learned from too; ``resumed``
+    that a process before this one was cut off at it.
     """
 
     id: str
@@ -130,4 +131,5 @@ class Begun:
     version: str
     since: datetime | None
     until: datetime
+    force: bool = False
     resumed: bool = False

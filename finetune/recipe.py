@@ -123,6 +123,11 @@ class TrainSettings:
             faults.append(
                 "adversarial training perturbs the adapted layers' input, which virtual tokens share; choose lora or ia3"
             )
+        deaf = {"slots": ("typing_noise", "token_dropout", "synonyms", "contrast")}
+        deaf["dialog"] = (*deaf["slots"], "casing")
+        for name in deaf.get(task, ()):
+            if getattr(self, name):
+                faults.append(f"{name} = {getattr(self, name)} does nothing for {task}; leave it at 0")
         if self.class_weights not in CLASS_WEIGHTS:
             faults.append(f"class_weights {self.class_weights!r} is none of {', '.join(CLASS_WEIGHTS)}")
         if set(self.linears) - set(LINEARS) or not self.linears:

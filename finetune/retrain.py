@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from assistant.errors import TrainingError
 from assistant.learning import ReviewItem, RunState, TrainingRun
@@ -67,7 +67,7 @@ def retrain(task: str, place: Place, means: Means, plan: Plan, *, force: bool = 
     plan.settings.check(task)
     night = _begin(task, place, means, force=force)
     try:
-        done = _finished(night, place) or _Night(night, place, means, plan, force).run()
+        done = _finished(night, place) or _Night(night, place, means, plan).run()
         means.check()
     except Overtaken:
         raise
@@ -96,11 +96,22 @@ def _begin(task: str, place: Place, means: Means, *, force: bool) -> Begun:
             continue
         attempts = learning.add_attempt(run.id)
         means.tell(f"{task}: the run of {run.started_at:%Y-%m-%d %H:%M} was cut off; it goes on as attempt {attempts}")
-        return Begun(run.id, task, run.version, since, run.until, resumed=True)
+        asked = run.verdict  # what it was asked for when it began
+        if "since" in asked:
+            since, force = _moment(asked["since"]), bool(asked.get("force"))
+        return Begun(run.id, task, run.version, since, run.until, force, resumed=True)
     version = _free_name(place, task, now)
-    night = Begun(means.new_id(), task, version, since, now)
-    learning.begin_run(TrainingRun(night.id, task, "running", now, None, now, version))
+    night = Begun(means.new_id(), task, version, since, now, force)
+    learning.begin_run(TrainingRun(night.id, task, "running", now, None, now, version, _asked(night)))
     return night
+
+
+def _asked(night: Begun) -> dict[str, Any]:
+    return {"since": night.since.isoformat() if night.since else None, "force": night.force}
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
 
 
 def _serves(run: TrainingRun, champion: str | None) -> bool:
@@ -138,7 +149,6 @@ class _Night:
     place: Place
     means: Means
     plan: Plan
-    force: bool
 
     def run(self) -> Night:
         night, place, plan, task = self.night, self.place, self.plan, self.night.task
@@ -151,9 +161,9 @@ class _Night:
         due = champion is not None and (task, champion.manifest.version) in {
             (one.task, one.version) for one in place.store.learning.due()
         }
-        if fresh.empty and not due and not self.force:
+        if fresh.empty and not due and not night.force:
             return self.nothing("no new conversations, corrections or decisions since the last run")
-        aside = [] if self.force else _refused(task, place)
+        aside = [] if night.force else _refused(task, place)
         usable = everything.within(Window(None, night.until), aside)
         self.means.check()
         found = self.harvest(usable, champion)
@@ -162,7 +172,7 @@ class _Night:
         new = new_rows(rows, fresh.refs, by_hand)
         self.queue(found, fresh.refs)
         counts = {**found.counts, "new": len(new)}
-        if not rows or (len(new) < plan.min_examples and not due and not self.force):
+        if not rows or (len(new) < plan.min_examples and not due and not night.force):
             why = f"{len(new)} new examples, {plan.min_examples} are needed; they wait for the next run"
             return self.nothing(why, counts)
         given = given_rows(task, place.base)
@@ -250,20 +260,20 @@ class _Night:
     def holdout(self, everything: Gathered, rows: Sequence[Row], new: Sequence[Row], given: Sequence[Example]) -> Holdout:
         """Read the frozen rows, and choose or find again those that this night holds out."""
         task, since, place = self.night.task, self.night.since, self.place
-        path = place.holdout / f"{task}.jsonl"
+        path, least = place.holdout / f"{task}.jsonl", self.plan.bounds.least_rows
         frozen = read_holdout(path, everything.finder())
 
         def choose() -> Sequence[Row]:
             before = everything.within(Window(None, since)) if since is not None else Gathered((), (), ())
             taught = before.keys(task) | {key_of(one) for one in given}
             excluded = before.refs | everything.corrected
-            return hold_out(new, frozen, taught, excluded, self.plan.holdout_share, self.plan.bounds.least_rows)
+            return hold_out(new, frozen, taught, excluded, self.plan.holdout_share, least)
 
         fresh = held_again(rows, self.folder / HELD, choose)
         # A night that was killed after it had frozen its rows is judged by those before it all the same.
         own = {key_of(row) for row in fresh}
         earlier = tuple(row for row in frozen if key_of(row) not in own)
-        return Holdout(path, earlier, tuple(fresh))
+        return Holdout(path, earlier, tuple(fresh), least)
 
     def train(
         self, rows: Sequence[Row], examples: Split, everything: Gathered, found: Harvest, counts: Mapping[str, int]
@@ -320,27 +330,22 @@ class _Night:
 def _refused(task: str, place: Place) -> list[Window]:
     """Return when what was refused had come in; a bad night would spoil all later ones.
 
-    A night that serves all the same, or was learned from by force since, is none of them.
+    A night that serves all the same is none of them, nor is any before a night by force that passed.
     """
-    champion, learned = place.registry.champion(task), list[Window]()
+    champion = place.registry.champion(task)
     found = []
     for run in place.store.learning.runs(task, limit=_NIGHTS):  # newest first
-        if run.state not in ("promoted", "refused") or not run.until:
-            continue
-        since = run.verdict.get("since")
-        window = Window(datetime.fromisoformat(since) if since else None, run.until)
-        if run.state == "promoted":
-            learned.append(window)
-        elif not _serves(run, champion) and not any(one.covers(window) for one in learned):
-            found.append(window)
+        if run.state == "promoted" and run.verdict.get("force"):
+            break
+        if run.state == "refused" and run.until and not _serves(run, champion):
+            found.append(Window(_moment(run.verdict.get("since")), run.until))
     return found
 
 
 def _finish(night: Begun, done: Night, place: Place, means: Means) -> None:
     """Enter the night's end; what passed the gate counts as promoted, whoever lets it serve."""
     states: Mapping[NightState, RunState] = {"refused": "refused", "nothing": "nothing"}
-    since = night.since.isoformat() if night.since else None
-    verdict = {"why": done.why, "outcome": done.state, "since": since, **(done.verdict.as_json() if done.verdict else {})}
+    verdict = {"why": done.why, "outcome": done.state, **_asked(night), **(done.verdict.as_json() if done.verdict else {})}
     place.store.learning.finish_run(
         night.id, states.get(done.state, "promoted"), means.now(), done.version, verdict, dict(done.counts)
     )

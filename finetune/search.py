@@ -271,7 +271,7 @@ def _trials(study: Any, base: TrainSettings) -> list[Trial]:
     import optuna
 
     states = optuna.trial.TrialState
-    found = []
+    found: list[Trial] = []
     for one in study.get_trials(deepcopy=False, states=(states.COMPLETE, states.PRUNED)):
         pruned = one.state == states.PRUNED
         score = one.intermediate_values[max(one.intermediate_values)] if pruned else one.value

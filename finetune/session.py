@@ -149,11 +149,13 @@ def train_into(
     ranks = ranks or Ranks()
     staged = registry.staging(run.task, run.version)
     folder = runs / run.task / run.version if runs and ranks.first else None
-    board = Board(folder)
+    board: Board | None = None
     try:
+        board = Board(folder)
 
         def progress(epoch: Progress) -> None:
-            board.add(epoch)
+            if board:
+                board.add(epoch)
             if run.progress:
                 run.progress(epoch)
 
@@ -165,7 +167,8 @@ def train_into(
                 shutil.rmtree(runs / "checkpoints" / manifest.training_set["checkpoint"], ignore_errors=True)
         return manifest
     finally:
-        board.close()
+        if board:
+            board.close()
         shutil.rmtree(staged, ignore_errors=True)
 
 

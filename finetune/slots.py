@@ -136,7 +136,7 @@ def train_slots(
         finders[0] = predict
         return Learner(head, [len(row) for row in prepared[0]], loss, judge, fresh)
 
-    fitted = fit(run, encoder, len(training), build, digest(training), ranks)
+    fitted = fit(run, encoder, len(training), build, digest(training) + digest(validation), ranks)
     with torch.inference_mode():
         found: Spans = finders[0]()
     figures = span_figures(found, [example.spans for example in validation])

@@ -154,3 +154,60 @@ def test_an_adapter_of_another_size_is_refused_before_it_serves(
     with pytest.raises(EncoderError, match="does not fit the encoder"):
         encoder.set_adapters({"odd": AdapterWeights({key: (torch.zeros(down), torch.zeros(up))})})
     assert set(encoder.encode_for_tasks(["hello"]).hidden) == {"base"}
+
+
+def random_prefix(seed: int) -> AdapterWeights:
+    torch.manual_seed(seed)
+    return AdapterWeights(prefix={layer: (torch.randn(3, 384), torch.randn(3, 384)) for layer in range(6)})
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        AdapterWeights(),
+        AdapterWeights(gains={(4, "attention.self.key"): torch.full((384,), 1.5), (5, "output.dense"): torch.full((1536,), 0.5)}),
+        random_prefix(1),
+        AdapterWeights(prompt=torch.ones(4, 384)),
+    ],
+    ids=["bare", "ia3", "prefix", "prompt"],
+)
+def test_padding_does_not_count_for_any_method(encoder: Encoder, packed: Any, weights: AdapterWeights) -> None:
+    ids, mask = packed
+    with torch.inference_mode():
+        together = encoder.forward_with(ids, mask, weights)
+        assert together.shape == (*ids.shape, 384)
+        for row, one in enumerate(mask):
+            alone = encoder.forward_with(ids[row : row + 1, one], one[one][None], weights)[0]
+            torch.testing.assert_close(together[row][one], alone, atol=1e-4, rtol=0)
+
+
+def test_one_adapter_alone_gives_what_the_mixed_batch_gives(encoder: Encoder, adapters: Any, packed: Any) -> None:
+    ids, mask = packed
+    with torch.inference_mode():
+        blocks = encoder._bert.forward(ids, mask, LoraBank([weights for _, weights in adapters])).view(3, *ids.shape, -1)
+        for block, (_, weights) in zip(blocks[1:], adapters, strict=True):
+            torch.testing.assert_close(real(encoder.forward_with(ids, mask, weights), mask), real(block, mask), atol=1e-4, rtol=0)
+
+
+def test_gradients_flow_into_the_adapter_and_not_into_the_base(encoder: Encoder, packed: Any) -> None:
+    ids, mask = packed
+    prompt = torch.ones(2, 384, requires_grad=True)
+    found = encoder.forward_with(ids, mask, AdapterWeights(prompt=prompt))
+    found.sum().backward()  # type: ignore[no-untyped-call]
+    assert prompt.grad is not None and float(prompt.grad.abs().max()) > 0
+    assert not any(tensor.requires_grad for tensor in encoder._bert._embed.values())
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (AdapterWeights(gains={(6, "output.dense"): torch.ones(1536)}), r"layer 6 output\.dense"),
+        (AdapterWeights(gains={(5, "output.dense"): torch.ones(384)}), r"layer 5 output\.dense"),
+        (AdapterWeights(prefix={2: (torch.ones(3, 384), torch.ones(2, 384))}), "the prefix of layer 2"),
+        (AdapterWeights(prompt=torch.ones(3, 32)), "the prompt"),
+    ],
+)
+def test_vectors_of_another_size_are_refused_before_they_serve(encoder: Encoder, weights: AdapterWeights, message: str) -> None:
+    with pytest.raises(EncoderError, match=message):
+        encoder.set_adapters({"odd": weights})
+    assert set(encoder.encode_for_tasks(["hello"]).hidden) == {"base"}

@@ -95,6 +95,26 @@ def test_lower_states_keep_the_closing_token_of_a_text_that_is_cut(encoder: Enco
     assert short.shape == (3, encoder.dim)
 
 
+def test_tokens_are_cut_with_their_offsets_and_keep_the_closing_one(encoder: Encoder) -> None:
+    (ids, offsets), (short, _) = encoder.tokens(["word " * 50, "hi"], 10)
+    assert len(ids) == len(offsets) == 10 and offsets[-1] == (0, 0) and ids[-1] == short[-1]
+    assert len(short) == 3
+
+
+def test_training_shares_the_weights_it_serves_with_unless_it_runs_in_bfloat16(encoder: Encoder) -> None:
+    assert encoder.trainable(bfloat16=False) is encoder._bert
+    assert encoder.trainable(bfloat16=True).dtype == torch.bfloat16 and encoder._bert.dtype == torch.float32
+
+
+def test_adapters_of_another_method_are_served_beside_the_bank(bare: Encoder) -> None:
+    prompt = AdapterWeights(prompt=torch.ones(3, bare.dim))
+    bare.set_adapters({"p": prompt, "x": lora(1)})
+    many = bare.encode_for_tasks(["hello there", "hi"])
+    assert set(many.hidden) == {"base", "x", "p"} and {len(block[0]) for block in many.hidden.values()} == {4}
+    apart = bare.encode_for_tasks(["hello there"], bare.stack({"p": prompt}))
+    torch.testing.assert_close(apart.hidden["p"][0], many.hidden["p"][0], atol=1e-4, rtol=0)
+
+
 # --- models that cannot serve -----------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import platform
@@ -14,7 +15,21 @@ from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-PARTS = ("answers", "turn", "ingest", "retrieval", "pii")
+PARTS = (
+    "answers",
+    "turn",
+    "ingest",
+    "retrieval",
+    "pii",
+    "intents",
+    "tasks",
+    "speed",
+    "effects",
+    "forgetting",
+    "discover",
+    "cycle",
+    "kills",
+)
 
 
 def main() -> None:
@@ -64,9 +79,12 @@ def _run(part: str, data: Path, home: Path) -> list[dict[str, Any]]:
         from tests.bench.bench_retrieval import main as retrieval
 
         return list(retrieval(data / "feedbackqa_quebec_who"))
-    from tests.bench.bench_pii import main as pii
+    if part == "forgetting":
+        from tests.bench.bench_forgetting import main as forgetting
 
-    return list(pii(data))
+        return forgetting()
+    module = importlib.import_module(f"tests.bench.bench_{part}")
+    return list(module.main(data))
 
 
 def _text(value: Any) -> str:

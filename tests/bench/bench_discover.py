@@ -6,7 +6,8 @@ Labels are read for NMI and ARI only. Everything was chosen on banking77's train
 split (``--split choosing`` measures banking77 train and clinc150 val); the default are the test splits. The strong peer is
 told the true number of intents, which nobody knows in use; the other has the number that was found. Every different text
 counts, as ``propose`` groups them, those set aside with the group they are nearest to. The number found is no firm figure: one
-row less took banking77's test texts from 79 to 114, so its range over subsamples of nine tenths is printed with it. With clinc150 its out-of-scope texts are mixed in for the share of none only.
+row less took banking77's test texts from 79 to 114, so its range over subsamples of nine tenths is printed with it.
+With clinc150 its out-of-scope texts are mixed in for the share of none only.
 """
 
 from __future__ import annotations

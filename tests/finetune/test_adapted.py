@@ -19,11 +19,18 @@ from assistant.errors import TrainingError
 from finetune.adapted import AdaptedEncoder
 from finetune.loop import Learner, train
 from finetune.recipe import METHODS, TrainSettings
+from tests.finetune.tiny_training import tiny_encoder
 
 TEXTS = ["where is my order, please", "hi", "it is broken", "I want my money back for the hoover", "when does it arrive"]
 WANTED = [0, 1, 2, 2, 0]
 #: Higher than the methods' own, because a training here has 25 steps.
 RATES = {"lora": 1e-2, "adalora": 5e-2, "ia3": 5e-2, "prefix": 5e-2, "prompt": 5e-2}
+
+
+@pytest.fixture(scope="module")
+def tiny(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """An encoder small enough to train with in a test."""
+    return tiny_encoder(encoder, tmp_path_factory.mktemp("tiny") / "tiny-bert")
 
 
 @pytest.fixture(autouse=True)

@@ -20,13 +20,19 @@ from finetune.checkpoint import Checkpoint, load, save
 from finetune.intent import Trained
 from finetune.recipe import Progress, TrainSettings
 from tests.finetune import tiny_training
-from tests.finetune.tiny_training import TRAINING, train
+from tests.finetune.tiny_training import TRAINING, tiny_encoder, train
 
 KEPT = Checkpoint({"weight.0": torch.arange(6.0).view(2, 3), "best.0": torch.ones(2)}, (Progress(1, 3, 0.5, 0.25, 1.5, 7),), 4)
 EVERYTHING = TrainSettings(
     rank=4, layers_from=1, epochs=4, batch_size=8, patience=4, dropout=0.2, average=0.5, adversarial=0.02, contrast=0.1,
     typing_noise=0.3, casing=0.3,
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tiny(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """An encoder small enough to train with in a test."""
+    return tiny_encoder(encoder, tmp_path_factory.mktemp("tiny") / "tiny-bert")
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +87,7 @@ def test_no_other_or_a_damaged_checkpoint_is_none(tmp_path: Path) -> None:
         assert load(file, "print") is None
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_taken_up_by_the_next_and_ends_bit_for_bit_alike(tiny: Encoder, tmp_path: Path) -> None:
     script = [sys.executable, tiny_training.__file__, str(tiny.folder), str(tmp_path / "killed")]
     values = {**asdict(EVERYTHING), "linears": list(EVERYTHING.linears)}

@@ -16,6 +16,7 @@ from assistant.errors import TrainingError
 from finetune.dialog import choice_sets, context_text, predict_ranking, rank, ranking_figures, train_dialog
 from finetune.harvested import Pair
 from finetune.recipe import Run, TrainSettings
+from tests.finetune.tiny_training import tiny_encoder
 
 THINGS = ("hoover", "doorbell", "lamp", "kettle", "radio", "phone", "fan", "toaster", "mixer", "clock", "drill", "scale")
 #: What is asked, and an answer in words that have nothing to do with it.
@@ -24,6 +25,12 @@ TOPICS = (
     ("when does the {} arrive", "Our carrier lists the {} under its own number"),
     ("the {} stopped working", "Hold the button of the {} for ten seconds"),
 )
+
+
+@pytest.fixture(scope="module")
+def tiny(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """An encoder small enough to train with in a test."""
+    return tiny_encoder(encoder, tmp_path_factory.mktemp("tiny") / "tiny-bert")
 
 
 def pair(context: str, reply: str, ref: str = "t") -> Pair:

@@ -17,10 +17,16 @@ from finetune.fitting import Fitted, fingerprint, fit
 from finetune.intent import class_weights, contrastive
 from finetune.loop import Learner
 from finetune.recipe import Run, TrainSettings
-from tests.finetune.tiny_training import TRAINING, train
+from tests.finetune.tiny_training import TRAINING, tiny_encoder, train
 
 SETTINGS = TrainSettings(rank=2, layers_from=2, epochs=1, batch_size=2, dropout=0.0)
 TEXTS = ["where is it", "money back", "it broke", "hello there"]
+
+
+@pytest.fixture(scope="module")
+def tiny(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """An encoder small enough to train with in a test."""
+    return tiny_encoder(encoder, tmp_path_factory.mktemp("tiny") / "tiny-bert")
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,7 @@ from finetune import intent
 from finetune.examples import Labelled
 from finetune.intent import Trained, predict_classes, train_classifier, train_sentiment
 from finetune.recipe import Run, TrainSettings
+from tests.finetune.tiny_training import tiny_encoder
 
 SETTINGS = TrainSettings(rank=4, alpha=8, layers_from=4, epochs=3, batch_size=6, warmup=0.1)
 THINGS = (
@@ -46,6 +47,12 @@ EXAMPLES = [Labelled(saying.format(thing), label) for label, saying in SAYINGS.i
 TRAINING = [row for at, row in enumerate(EXAMPLES) if at % 4]
 VALIDATION = EXAMPLES[::4]
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def tiny(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """An encoder small enough to train with in a test."""
+    return tiny_encoder(encoder, tmp_path_factory.mktemp("tiny") / "tiny-bert")
 
 
 def record(folder: Path, task: str = "intent", settings: TrainSettings = SETTINGS) -> Run:

@@ -21,6 +21,13 @@ from assistant.encoder import Encoder
 from finetune.ranks import Ranks, join
 from finetune.recipe import TrainSettings
 from tests.finetune import tiny_training
+from tests.finetune.tiny_training import tiny_encoder
+
+
+@pytest.fixture(scope="module")
+def tiny(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """An encoder small enough to train with in a test."""
+    return tiny_encoder(encoder, tmp_path_factory.mktemp("tiny") / "tiny-bert")
 
 
 @given(st.lists(st.integers(), max_size=30, unique=True), st.integers(1, 5))

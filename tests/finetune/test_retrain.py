@@ -20,6 +20,10 @@ from finetune.harvested import Pair
 from finetune.recipe import Progress
 from finetune.retrain import Overtaken
 from finetune.session import Split
+from tests.finetune.night_fixtures import first_night as first_night
+from tests.finetune.night_fixtures import quick as quick
+from tests.finetune.night_fixtures import second_day as second_day
+from tests.finetune.night_fixtures import start as start
 from tests.finetune.nights import LABELS, PLAN, QUESTIONS, SETTINGS, Company, talks
 
 Spy = Callable[[], list[list[str]]]
@@ -43,13 +47,17 @@ def forbid_training(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "train_into", lambda *_, **__: pytest.fail("trained for nothing"))
 
 
-def killed(monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> None:
-    """Let the process die where something is called."""
+def killed_night(company: Company, monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> str:
+    """Hold a night whose process dies where something is called; return the version it had begun."""
 
     def die(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(where, name, die)
+    with monkeypatch.context() as patch:
+        patch.setattr(where, name, die)
+        with pytest.raises(KeyboardInterrupt):
+            company.night()
+    return str(company.store.learning.unfinished_runs()[0].version)
 
 
 def runs(company: Company, task: str = "intent") -> list[str]:
@@ -98,12 +106,13 @@ def test_without_enough_to_judge_by_nothing_is_trained_and_nothing_is_lost(
     start: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forbid_training(monkeypatch)
-    start.ingest("log.jsonl", talks(0, 7))
+    start.ingest("log.jsonl", talks(0, 8))
     night = start.night()
     assert night.state == "nothing" and "rows to judge a candidate by, 20 are needed" in night.why
-    monkeypatch.undo()
-    start.ingest("more.jsonl", talks(7, 14))
-    assert start.night(plan=replace(PLAN, settings=replace(SETTINGS, epochs=1))).counts["new"] == 84
+    start.ingest("more.jsonl", talks(8, 14))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "too_little", lambda *_: "enough for this test")
+        assert start.night().counts["new"] == 83  # one is too short
 
 
 def test_nothing_that_judges_was_ever_trained_on(start: Company, trained: list[list[str]]) -> None:
@@ -190,7 +199,7 @@ def test_who_is_erased_is_in_no_later_set_and_brings_a_night_of_its_own(second_d
     for id in (gone, judged["ref"].rpartition("/")[2]):
         assert second_day.store.forget_contact(f"c-{id}", at=second_day.now()) == 1
     assert [(one.version, one.reason) for one in second_day.store.learning.due()] == [(before, "erased")]
-    night = second_day.night()
+    night = second_day.night(plan=replace(PLAN, bounds=replace(PLAN.bounds, least_rows=15)))
     assert night.version is not None and night.state == "promoted", night.why
     label, _, number = gone.rpartition("-")
     assert QUESTIONS[label][int(number)][0] not in trained[0] and len(trained[0]) > 50
@@ -215,12 +224,10 @@ def test_what_a_refused_night_brought_is_left_out_until_it_is_asked_for(second_d
     bad = {one.turns[0].text for one in talks(14, 20)}
     second_day.ingest("good.jsonl", talks(20, 24))
     assert second_day.night().counts["new"] == 24 and not bad & set(trained[1])
-    forced = second_day.night(force=True)
-    assert forced.counts["new"] >= 0 and bad & set(trained[2])
-    if forced.state == "promoted":
-        second_day.ingest("next.jsonl", talks(24, 28))
-        second_day.night()
-        assert bad & set(trained[3])
+    assert second_day.night(force=True).state == "promoted" and bad & set(trained[2])
+    second_day.ingest("next.jsonl", talks(24, 28))
+    second_day.night()
+    assert bad & set(trained[3])
 
 
 def test_what_passes_may_be_tried_first_or_wait_for_a_person(second_day: Company, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -330,14 +337,11 @@ def test_a_run_cut_off_after_its_training_is_only_finished(
         "book": (module, "write_seen"),
         "finish": (module, "_finish"),
     }
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        killed(patch, *places[step])
-        second_day.night()
-    begun = second_day.store.learning.unfinished_runs()[0]
+    begun = killed_night(second_day, monkeypatch, *places[step])
     forbid_training(monkeypatch)
     held = len(second_day.held())
     night = second_day.night()
-    assert (night.state, night.version) == ("promoted", begun.version) and second_day.champion() == begun.version
+    assert (night.state, night.version) == ("promoted", begun) and second_day.champion() == begun
     assert night.counts["training"] and night.verdict is not None and night.verdict.promote
     texts = [row["text"] for row in second_day.held()]
     assert len(texts) == len(set(texts)) == 24 and held in (20, 24)
@@ -348,16 +352,13 @@ def test_a_version_that_learned_from_someone_erased_meanwhile_is_not_taken_up(
     second_day: Company, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     second_day.ingest("b.jsonl", talks(14, 18))
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        killed(patch, module, "judge_night")
-        second_day.night()
-    begun = second_day.store.learning.unfinished_runs()[0]
-    used = second_day.store.learning.uses("intent", str(begun.version))[-1]
+    begun = killed_night(second_day, monkeypatch, module, "judge_night")
+    used = second_day.store.learning.uses("intent", begun)[-1]
     second_day.store.forget_contact(f"c-{used.rpartition('/')[2]}", at=second_day.now())
     night = second_day.night()
-    assert night.version not in (None, begun.version)
+    assert night.version not in (None, begun)
     assert used not in second_day.store.learning.uses("intent", str(night.version))
-    assert "failed" in runs(second_day) and second_day.champion() != begun.version
+    assert "failed" in runs(second_day) and second_day.champion() != begun
 
 
 def test_who_was_overtaken_leaves_the_run_to_the_other(second_day: Company) -> None:
@@ -373,10 +374,7 @@ def test_who_was_overtaken_leaves_the_run_to_the_other(second_day: Company) -> N
 
 def test_a_damaged_verdict_of_a_cut_off_run_names_the_mend(second_day: Company, monkeypatch: pytest.MonkeyPatch) -> None:
     second_day.ingest("b.jsonl", talks(14, 18))
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        killed(patch, verdicts.Holdout, "freeze")
-        second_day.night()
-    version = str(second_day.store.learning.unfinished_runs()[0].version)
+    version = killed_night(second_day, monkeypatch, verdicts.Holdout, "freeze")
     path = second_day.place.folder("intent", version) / verdicts.OUTCOME
     path.write_text(json.dumps({"state": "sure"}))
     with pytest.raises(TrainingError, match="delete it, and the night is judged again"):

@@ -17,9 +17,15 @@ from finetune.examples import Labelled
 from finetune.recipe import METHODS, TASKS, Run, TrainSettings
 from finetune.search import Found, Report, Trial, knobs, search, study_name, validation_score
 from finetune.session import Split
-from tests.finetune.tiny_training import TRAINING, VALIDATION
+from tests.finetune.tiny_training import TRAINING, VALIDATION, tiny_encoder
 
 BASE = TrainSettings(seeds=3)
+
+
+@pytest.fixture(scope="module")
+def tiny(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """An encoder small enough to train with in a test."""
+    return tiny_encoder(encoder, tmp_path_factory.mktemp("tiny") / "tiny-bert")
 
 
 def landscape(settings: TrainSettings, report: Report) -> float:
@@ -44,12 +50,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Found:
 
 def test_the_first_trial_is_the_defaults_and_the_best_is_found(tmp_path: Path) -> None:
     told: list[Trial] = []
-    found = look(tmp_path, 20, tell=told.append)
+    found = look(tmp_path, 14, tell=told.append)
     first = found.trials[0].settings
     assert (first.adapter_rate, first.rank, first.dropout, first.batch_size) == (BASE.adapter_rate, 16, 0.1, 32)
     assert found.score == max(trial.score for trial in found.trials if not trial.pruned) > found.trials[0].score + 0.1
     assert found.settings.seeds == 3 and {trial.settings.seeds for trial in found.trials} == {1}
-    assert [trial.number for trial in told] == list(range(1, 21)) and tuple(told) == found.trials
+    assert [trial.number for trial in told] == list(range(1, 15)) and tuple(told) == found.trials
     assert any(trial.pruned for trial in told)
 
 

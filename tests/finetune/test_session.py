@@ -17,10 +17,17 @@ from assistant.registry import Registry
 from finetune import session
 from finetune.recipe import Progress, TrainSettings
 from finetune.session import train_from_files
+from tests.finetune.tiny_training import tiny_encoder
 
 SETTINGS = TrainSettings(rank=2, layers_from=5, epochs=1, batch_size=8)
 TINY = TrainSettings(rank=2, layers_from=1, epochs=1, batch_size=8)
 ROWS = [(f"{saying} {at}", label) for label, saying in (("refund", "money back"), ("status", "where is it")) for at in range(6)]
+
+
+@pytest.fixture(scope="module")
+def tiny(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """An encoder small enough to train with in a test."""
+    return tiny_encoder(encoder, tmp_path_factory.mktemp("tiny") / "tiny-bert")
 
 
 def labelled(file: Path, rows: list[tuple[str, str]] = ROWS) -> Path:
@@ -132,8 +139,8 @@ def conversations(file: Path, count: int = 24) -> Path:
             "id": f"c{at}",
             "resolved": True,
             "messages": [
-                {"role": "customer", "text": f"where is my order number {at}, it has not come"},
-                {"role": "agent", "text": f"I am sorry, order {at} was handed to the carrier on day {at} of this month"},
+                {"role": "customer", "content": f"where is my order number {at}, it has not come"},
+                {"role": "agent", "content": f"I am sorry, order {at} was handed to the carrier on day {at} of this month"},
             ],
         }
         for at in range(count)

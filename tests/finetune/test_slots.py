@@ -19,6 +19,7 @@ from assistant.heads import spans_from_tags
 from finetune.examples import Tagged
 from finetune.recipe import Run, TrainSettings
 from finetune.slots import TrainedTagger, predict_slots, tags_of, train_slots
+from tests.finetune.tiny_training import tiny_encoder
 
 SETTINGS = TrainSettings(rank=4, layers_from=4, epochs=4, batch_size=4, head_learning_rate=2e-2)
 NAMES = ("hoover", "doorbell", "lamp", "kettle", "radio", "toaster")
@@ -62,6 +63,12 @@ def test_spans_come_back_from_their_tags(case: tuple[str, list[tuple[int, int]],
 def test_a_token_that_overlaps_a_span_belongs_to_it() -> None:
     assert tags_of([(1, 5, "p")], [(0, 2), (2, 4), (4, 6), (6, 8)]) == ["B-p", "I-p", "I-p", "O"]
     assert tags_of([], [(0, 0), (0, 2)]) == ["O", "O"]
+
+
+@pytest.fixture(scope="module")
+def tiny(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """An encoder small enough to train with in a test."""
+    return tiny_encoder(encoder, tmp_path_factory.mktemp("tiny") / "tiny-bert")
 
 
 def run(

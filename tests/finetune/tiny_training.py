@@ -27,6 +27,22 @@ TRAINING = [row for at, row in enumerate(EXAMPLES) if at % 5]
 VALIDATION = EXAMPLES[::5]
 
 
+def tiny_encoder(like: Encoder, folder: Path) -> Encoder:
+    """Make an encoder of three random layers behind the real tokenizer, with which a training takes a second."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(5)
+    config = BertConfig(
+        vocab_size=30522, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64,
+        max_position_embeddings=96, initializer_range=0.2,
+    )  # fmt: skip
+    BertModel(config).save_pretrained(folder)
+    (folder / "tokenizer.json").symlink_to(like.folder / "tokenizer.json")
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 64}')
+    return Encoder(folder, dtype="float32", threads=1)
+
+
 def train(
     encoder: Encoder,
     folder: Path,

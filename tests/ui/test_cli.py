@@ -13,7 +13,7 @@ import pytest
 
 from assistant.encoder import Encoder
 from assistant.settings import Settings, load
-from ui import adapters, cli, demo, intake, judging, settings_file, terminal, wiring
+from ui import cli, demo, intake, judging, settings_file, terminal, training, wiring
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAT = json.dumps(
@@ -51,7 +51,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DESKHAND_CONFIG", raising=False)
     monkeypatch.setenv("DESKHAND_HOME", str(tmp_path / "home"))
-    for module in (wiring, intake, adapters, judging, demo):
+    for module in (wiring, intake, training, judging, demo):
         monkeypatch.setattr(module, "load_encoder", lambda settings: encoder)
 
     def call(*words: str, stdin: str | None = None, home: Path | None = None) -> Ran:
@@ -258,7 +258,8 @@ def test_an_adapter_is_trained_judged_promoted_and_rolled_back(run: Run, tmp_pat
     second = run(*train)
     assert second.code == 0 and "epoch 1 of 1" in second.err
     listed = run("adapters", "list", "--json").json
-    assert isinstance(listed, list) and [one["champion"] for one in listed] == [False, True]
+    assert isinstance(listed, dict) and [one["champion"] for one in listed["versions"]] == [False, True]
+    assert listed["next_retraining"] and listed["last"]
     assert run("adapters", "list").code == 0
     shown = run("adapters", "show", first["version"], "--json").json
     assert isinstance(shown, dict) and shown["method"]["rank"] == 2 and shown["seed"] == 3 and not shown["champion"]
@@ -292,7 +293,8 @@ def test_the_demo_prints_the_address_it_serves_at(
 
 def test_help_names_every_command_and_the_version_is_the_projects(run: Run) -> None:
     text = run("--help").out
-    for command in ("demo", "init", "ingest", "ask", "chat", "serve", "adapters", "evaluate", "explain", "forget", "doctor"):
+    for command in ("demo", "init", "ingest", "ask", "chat", "serve", "adapters", "evaluate", "explain", "forget", "doctor",
+                    "correct", "review", "label", "retrain", "schedule", "replay"):  # fmt: skip
         assert command in text
     assert run("--version").out.startswith("deskhand ")
 

@@ -1,4 +1,4 @@
-"""A company after its first night, trained once; tests go on from a copy."""
+"""A company after its first night, trained once; tests go on from a copy. Test files import the fixtures they need."""
 
 from __future__ import annotations
 
