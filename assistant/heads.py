@@ -106,6 +106,19 @@ def class_logits(head: Mapping[str, Tensor], pooled: Tensor, texts: Sequence[str
     return logits
 
 
+def behind_question(text: str, asked: str) -> str:
+    """Return the text as the tagger reads it behind a question for slots, so that a bare number has a meaning.
+
+    Args:
+        text: The customer's message.
+        asked: Names of the slots that were asked for; empty for none.
+
+    Returns:
+        ``asked ? text``, or the text alone. The text's own characters are the last ones.
+    """
+    return f"{asked.replace('_', ' ')} ? {text}" if asked else text
+
+
 def spans_from_tags(tags: Sequence[str], offsets: Sequence[tuple[int, int]], text: str) -> list[tuple[int, int, str]]:
     """Turn IOB2 tags of tokens into character spans.
 

@@ -46,8 +46,11 @@ def read(asked: Asked, text: str, before: str | None) -> context.Reading:
     joined = f"{behind} {text}" if behind and context.is_short(text) else None
     pieces = context.parts(text)
     texts = [text, *([joined] if joined else []), *pieces]
-    readings = asked.serving.understander.read(texts, before)
     last = turns[-1].reply if turns else None
+    awaited = last is not None and last.reason == "missing_slot"
+    missing = _missing(asked) if awaited else ""
+    read_all = asked.serving.understander.read
+    readings = read_all(texts, before, missing) if missing else read_all(texts, before)
     place = context.chosen(text) if last is not None and last.reason == "two_readings" else None
     if last is not None and place is not None:
         readable = compose.offered(last.understanding, asked.serving.templates, readings[0].language)
@@ -60,8 +63,17 @@ def read(asked: Asked, text: str, before: str | None) -> context.Reading:
         readings[2:] if joined else readings[1:],
         earlier,
         sure=asked.serving.thresholds.min_confidence,
-        awaited=last is not None and last.reason == "missing_slot",
+        awaited=awaited,
     )
+
+
+def _missing(asked: Asked) -> str:
+    """Return the names of the slots that the last reply asked for."""
+    last = asked.turns[-1].reply
+    top = last.understanding.intents[0].name if last.understanding.intents else ""
+    template = asked.serving.templates.find(top, last.understanding.language)
+    known = history.known_slots(asked.turns)
+    return " ".join(slot for slot in (template.required_slots if template else ()) if not known.get(slot))
 
 
 def query(asked: Asked, reading: context.Reading, text: str) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from assistant.encoder import EncodedBlock, Encoder
-from assistant.heads import class_logits, spans_from_tags
+from assistant.heads import behind_question, class_logits, spans_from_tags
 from assistant.language import detect
 from assistant.microbatch import MicroBatcher
 from assistant.products import Products
@@ -74,18 +75,26 @@ class Understander:
         intent = self._adapters.get("intent")
         return dict(intent.manifest.thresholds) if intent else {}
 
-    def read(self, texts: Sequence[str], before: str | None = None) -> list[Understanding]:
+    def read(self, texts: Sequence[str], before: str | None = None, asked: str = "") -> list[Understanding]:
         """Understand texts in one forward pass.
 
         Args:
             texts: Redacted messages, or parts of one.
             before: The conversation's language so far.
+            asked: Names of the slots that were asked for before the first text; counts where the tagger was trained with it.
 
         Returns:
             One understanding per text.
         """
-        found: list[Understanding] = self._batched((tuple(visible(text)[:_READ_CHARS] or " " for text in texts), before))
-        return found
+        clean = tuple(visible(text)[:_READ_CHARS] or " " for text in texts)
+        slots = self._adapters.get("slots")
+        if not asked or not clean or slots is None or not slots.manifest.head.get("asked"):
+            found: list[Understanding] = self._batched((clean, before))
+            return found
+        question = behind_question("", asked)
+        *found, answer = self._batched(((*clean, behind_question(clean[0], asked)), before))
+        own = {slot: value for slot, value in answer.slots.items() if value not in question}
+        return [replace(found[0], slots={**found[0].slots, **own}), *found[1:]]
 
     def _run(self, calls: Sequence[tuple[tuple[str, ...], str | None]]) -> list[list[Understanding]]:
         """Read the texts of one or several calls, made by different conversations at the same time, as one batch."""

@@ -39,10 +39,11 @@ class Labelled:
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """A text with spans ``(start, end, slot)`` in characters."""
+    """A text with spans ``(start, end, slot)`` in characters; ``asked`` names the slots that were asked for before it."""
 
     text: str
     spans: tuple[tuple[int, int, str], ...]
+    asked: str = ""
 
 
 def read_labelled(path: Path, *, sentiment: bool = False) -> list[Labelled]:
@@ -77,6 +78,8 @@ def read_labelled(path: Path, *, sentiment: bool = False) -> list[Labelled]:
 def read_tagged(path: Path) -> list[Tagged]:
     """Read ``text,spans`` rows; spans are ``[[start, end, slot], ...]`` (in CSV as JSON text).
 
+    ``asked`` may name the slot, or the list of slots, that was asked for before: a bare "6" is a time or a number of people.
+
     Raises:
         TrainingError: Naming ``file:line`` of the first faulty row.
     """
@@ -92,7 +95,8 @@ def read_tagged(path: Path) -> list[Tagged]:
             raise TrainingError(f"{path}:{line}: a span lies outside its text of {len(str(text))} characters: {cleaned}")
         if any(left[1] > right[0] for left, right in pairwise(cleaned)):
             raise TrainingError(f"{path}:{line}: spans overlap, a character can belong to one slot only: {cleaned}")
-        examples.append(Tagged(text, cleaned))
+        asked = row.get("asked") or ""
+        examples.append(Tagged(text, cleaned, asked if isinstance(asked, str) else " ".join(map(str, asked))))
     if not examples:
         raise TrainingError(f"{path}: no examples; rows with 'text' and 'spans' are needed")
     return examples

@@ -115,9 +115,7 @@ def held_again(rows: Sequence[Row], path: Path, choose: Callable[[], Sequence[Ro
         try:
             marks = set(json.loads(path.read_text(encoding="utf-8"))["held"])
         except (ValueError, KeyError, TypeError) as error:
-            raise TrainingError(
-                f"{path}: cannot be read ({error}); delete the folder {path.parent}, and the night begins anew"
-            ) from error
+            raise TrainingError(f"{path}: cannot be read ({error}); delete it, and the night chooses again") from error
         return [row for row in rows if _mark(row) in marks]
     held = list(choose())
     path.parent.mkdir(parents=True, exist_ok=True)

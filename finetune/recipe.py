@@ -123,7 +123,7 @@ class TrainSettings:
             faults.append(
                 "adversarial training perturbs the adapted layers' input, which virtual tokens share; choose lora or ia3"
             )
-        deaf = {"slots": ("typing_noise", "token_dropout", "synonyms", "contrast")}
+        deaf: dict[str, tuple[str, ...]] = {"slots": ("typing_noise", "token_dropout", "synonyms", "contrast")}
         deaf["dialog"] = (*deaf["slots"], "casing")
         for name in deaf.get(task, ()):
             if getattr(self, name):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from assistant.adapter_files import Manifest
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
-from assistant.heads import spans_from_tags
+from assistant.heads import behind_question, spans_from_tags
 from finetune.adapted import AdaptedEncoder, Prepared
 from finetune.evaluate import span_figures
 from finetune.examples import Tagged, digest
@@ -94,17 +94,17 @@ def train_slots(
     def build(adapted: AdaptedEncoder) -> Learner:
         head: Any = torch.nn.Module()
         head.deep = torch.nn.Linear(adapted.dim, len(labels))
-        texts = [example.text for example in training]
+        texts = [behind_question(example.text, example.asked) for example in training]
         copies = [texts, [text.swapcase() if text.islower() else text.lower() for text in texts]] if settings.casing else [texts]
         prepared = [adapted.prepare(copy) for copy in copies]
         targets = [
             [
-                torch.tensor([rows[tag] for tag in tags_of(example.spans, row.offsets)])
+                torch.tensor([rows[tag] for tag in tags_of(_shifted(example), row.offsets)])
                 for example, row in zip(training, copy, strict=True)
             ]
             for copy in prepared
         ]
-        judged = adapted.prepare([example.text for example in validation])
+        judged = adapted.prepare([behind_question(example.text, example.asked) for example in validation])
         taken = [0] * len(training)
 
         def fresh(rng: random.Random) -> None:
@@ -127,7 +127,7 @@ def train_slots(
                 chunk = order[at : at + 128]
                 for row, tags in zip(chunk, scores([judged[row] for row in chunk]).argmax(-1).tolist(), strict=True):
                     names = [labels[tag] for tag in tags[: len(judged[row])]]
-                    spans[row] = spans_from_tags(names, judged[row].offsets, validation[row].text)
+                    spans[row] = _own_spans(names, judged[row].offsets, validation[row])
             return spans
 
         def judge() -> float:
@@ -147,20 +147,48 @@ def train_slots(
         "scores": {f"validation_{name}": value for name, value in figures.items()},
         "thresholds": {},
         "temperature": 1.0,
-        "head": {"kind": "token-tagger"},
+        "head": {"kind": "token-tagger", "asked": any(example.asked for example in training)},
     }
     tensors = {"deep.weight": head.deep.weight, "deep.bias": head.deep.bias}
     return TrainedTagger(write_version(run, fitted, encoder, tensors, values), fitted.history, found)
 
 
-def predict_slots(encoder: Encoder, name: str, labels: Sequence[str], head: dict[str, Tensor], texts: Sequence[str]) -> Spans:
-    """Tag texts with the serving path; return their spans."""
-    found: Spans = []
-    for at in range(0, len(texts), 64):
-        chunk = list(texts[at : at + 64])
-        block = encoder.encode_for_tasks(chunk)
+def predict_slots(
+    encoder: Encoder, name: str, labels: Sequence[str], head: dict[str, Tensor], examples: Sequence[Tagged]
+) -> Spans:
+    """Tag the examples' texts with the serving path.
+
+    Args:
+        encoder: With the adapter ``name`` set.
+        name: Adapter name in the encoder's bank.
+        labels: ``O`` and the IOB2 tags.
+        head: ``deep.weight (C, D)`` and ``deep.bias (C,)``.
+        examples: Texts with what was asked before them; their spans are not looked at.
+
+    Returns:
+        The spans found in each text.
+    """
+    order = sorted(range(len(examples)), key=lambda row: len(examples[row].text))
+    found: Spans = [[] for _ in examples]
+    for at in range(0, len(order), 64):
+        rows = order[at : at + 64]
+        block = encoder.encode_for_tasks([behind_question(examples[row].text, examples[row].asked) for row in rows])
         scores = block.hidden[name] @ head["deep.weight"].T + head["deep.bias"]
-        for row, tags in enumerate(scores.argmax(-1).tolist()):
-            offsets = block.offsets[row]
-            found.append(spans_from_tags([labels[tag] for tag in tags[: len(offsets)]], offsets, chunk[row]))
+        for place, (row, tags) in enumerate(zip(rows, scores.argmax(-1).tolist(), strict=True)):
+            offsets = block.offsets[place]
+            found[row] = _own_spans([labels[tag] for tag in tags[: len(offsets)]], offsets, examples[row])
     return found
+
+
+def _shifted(example: Tagged) -> tuple[tuple[int, int, str], ...]:
+    """Return the spans where they stand behind the question."""
+    before = len(behind_question(example.text, example.asked)) - len(example.text)
+    return tuple((start + before, end + before, slot) for start, end, slot in example.spans)
+
+
+def _own_spans(tags: Sequence[str], offsets: Sequence[tuple[int, int]], example: Tagged) -> list[tuple[int, int, str]]:
+    """Return the spans of the text itself; what is found in the question before it does not count."""
+    text = behind_question(example.text, example.asked)
+    before = len(text) - len(example.text)
+    spans = spans_from_tags(tags, offsets, text)
+    return [(start - before, end - before, slot) for start, end, slot in spans if start >= before]

@@ -19,7 +19,7 @@ from tests.bench.own import chances_of, train_own, truth_of
 
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample"
 NIGHTS, TOPICS, REPLAY = 5, 3, 0.5
-SETTINGS = TrainSettings(epochs=4, patience=4, average=0.98)
+SETTINGS = TrainSettings(epochs=3, patience=3, average=0.98)
 
 
 def main() -> list[dict[str, Any]]:

@@ -17,8 +17,8 @@ from tests.bench import learning_data, peers
 from tests.bench.own import chances_of, train_own, truth_of
 
 #: The fast recipe: no adversarial step, which doubles the time for a few tenths of a point.
-FAST = TrainSettings(epochs=6, patience=6, average=0.99)
-PEER_EPOCHS = 5
+FAST = TrainSettings(epochs=5, patience=5, average=0.99)
+PEER_EPOCHS = 3
 
 
 def main(data: Path) -> list[dict[str, Any]]:

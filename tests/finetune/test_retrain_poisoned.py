@@ -22,7 +22,7 @@ BAD_NIGHT = replace(PLAN, settings=replace(SETTINGS, replay=0.2), bounds=replace
 
 def shuffled() -> list[Transcript]:
     rng = random.Random(0)
-    return talks(14, 40, lambda *_: rng.choice(LABELS))
+    return talks(14, 32, lambda *_: rng.choice(LABELS))
 
 
 def relabelled() -> list[Transcript]:
@@ -32,10 +32,10 @@ def relabelled() -> list[Transcript]:
 
 def flood() -> list[Transcript]:
     """Hundreds of questions on everything else are filed as gift cards."""
-    return talks(14, 60, lambda *_: "gift_card", labels=[label for label in LABELS if label != "gift_card"])
+    return talks(14, 36, lambda *_: "gift_card", labels=[label for label in LABELS if label != "gift_card"])
 
 
-def accuracy(company: Company, rows: range = range(70, 95)) -> float:
+def accuracy(company: Company, rows: range = range(80, 92)) -> float:
     """How the champion does on questions that no night held."""
     version = company.place.registry.load("intent", str(company.champion()), company.place.encoder.sha256)
     cases = [(QUESTIONS[label][row][0], label) for label in LABELS for row in rows]
@@ -51,7 +51,7 @@ def test_the_gate_alone_keeps_a_poisoned_version_from_serving(second_day: Compan
     assert second_day.champion() == champion and second_day.held() == held
     assert second_day.place.registry.folder("intent", str(done.version)).is_dir()
     # The next good night learns nothing of it, whole labels of older rows included.
-    second_day.ingest("good.jsonl", talks(60, 70))
+    second_day.ingest("good.jsonl", talks(60, 64))
     assert second_day.night().state == "promoted"
     assert accuracy(second_day) >= before - 0.05
 
@@ -68,5 +68,5 @@ def test_what_champion_and_evidence_contradict_is_not_learned_at_all(
     assert accuracy(second_day) >= before - 0.02
     assert done.state in ("refused", "nothing") or accuracy(second_day) >= before
     truth = {text: label for label, rows in QUESTIONS.items() for text, _ in rows}
-    wrong = [row for row in read_holdout(second_day.place.holdout / "intent.jsonl", lambda row: row.ref)]
+    wrong = read_holdout(second_day.place.holdout / "intent.jsonl", lambda row: row.ref)
     assert sum(truth[row.text] != getattr(row, "label", "") for row in wrong) <= 0.1 * len(wrong)

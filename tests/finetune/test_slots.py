@@ -92,7 +92,7 @@ def test_it_learns_a_product_word_and_serves_it(serving: Encoder, tmp_path: Path
     version = read_version(tmp_path / "v1", serving.sha256)
     serving.set_adapters({"slots": version.weights})
     texts = ["my toaster is broken again", "please help me", "", "where is the doorbell now?"]
-    found = predict_slots(serving, "slots", version.manifest.labels, dict(version.head), texts)
+    found = predict_slots(serving, "slots", version.manifest.labels, dict(version.head), [Tagged(text, ()) for text in texts])
     assert [[text[start:end] for start, end, _ in spans] for text, spans in zip(texts, found, strict=True)] == [
         ["toaster"], [], [], ["doorbell"],
     ]  # fmt: skip
@@ -120,7 +120,15 @@ def test_other_ways_of_training_learn_and_find_what_serving_finds(
     version = read_version(tmp_path / "v1", tiny.sha256)
     tiny.set_adapters({"slots": version.weights})
     try:
-        found = predict_slots(tiny, "slots", version.manifest.labels, dict(version.head), [one.text for one in EXAMPLES[:5]])
+        found = predict_slots(tiny, "slots", version.manifest.labels, dict(version.head), EXAMPLES[:5])
     finally:
         tiny.set_adapters({})
     assert found == made.found
+
+
+def test_a_bare_number_is_what_was_asked_for(serving: Encoder, tmp_path: Path) -> None:
+    rows = [Tagged(str(number), ((0, len(str(number)), slot),), slot) for number in range(2, 40) for slot in ("people", "time")]
+    settings = replace(SETTINGS, epochs=12, patience=12, learning_rate=3e-3, rank=4, alpha=8)
+    made = run(serving, tmp_path / "v1", rows[8:], rows[:8], settings)
+    assert made.manifest.head["asked"] and made.manifest.scores["validation_f1"] > 0.9
+    assert made.found[:2] == [[(0, 1, "people")], [(0, 1, "time")]]
