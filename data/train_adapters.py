@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,15 +17,16 @@ sys.path.insert(0, str(HERE.parent))
 
 from assistant.encoder import DEFAULT_MODEL, Encoder, resolve  # noqa: E402
 from assistant.registry import Registry  # noqa: E402
-from finetune.lora import LoraSettings, Progress  # noqa: E402
-from finetune.session import TRAINABLE, train_from_files  # noqa: E402
+from finetune.recipe import Progress, TrainSettings  # noqa: E402
+from finetune.session import train_from_files  # noqa: E402
 
 VERSION = "sample-1"
+TRAINABLE = ("intent", "sentiment", "slots")
 #: What differs from the defaults, chosen on validation.
 SETTINGS = {
-    "intent": LoraSettings(),
-    "sentiment": LoraSettings(rank=8, epochs=5),
-    "slots": replace(LoraSettings(), rank=8, epochs=4),
+    "intent": TrainSettings(),
+    "sentiment": TrainSettings(rank=8, epochs=5),
+    "slots": TrainSettings(rank=8, epochs=4),
 }
 
 

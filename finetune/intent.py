@@ -194,6 +194,7 @@ def _learner(adapted: AdaptedEncoder, data: _Rows, settings: TrainSettings) -> t
     grams = [[hashed(text) for text in texts] for texts in copies]
     taken = [0] * len(data.texts)
     judged, judged_grams = adapted.prepare(data.judged), [hashed(text) for text in data.judged]
+    imprint(head, adapted, states[0], targets)
 
     def fresh(rng: random.Random) -> None:
         taken[:] = [0 if len(copies) == 1 or rng.random() < 0.5 else rng.randrange(1, len(copies)) for _ in taken]
@@ -225,6 +226,30 @@ def _learner(adapted: AdaptedEncoder, data: _Rows, settings: TrainSettings) -> t
         return 0.8 * right + 0.18 * apart + 0.02 * math.exp(float(np.log(chance + 1e-9).mean()))
 
     return Learner(head, [len(row) for row in states[0]], loss, judge, fresh), predict
+
+
+def imprint(head: Any, adapted: AdaptedEncoder, states: Sequence[Prepared], targets: Tensor) -> None:
+    """Begin the deep half with the mean vector of every class (Qi et al. 2018, arXiv:1712.07136), not with noise.
+
+    Args:
+        head: The head; a class without an example keeps its small random row.
+        adapted: The encoder before training.
+        states: The training texts.
+        targets: Their class rows ``(n,)``.
+    """
+    import torch
+    from torch.nn import functional as fn
+
+    order = sorted(range(len(states)), key=lambda row: len(states[row]))
+    sums = torch.zeros_like(head.deep.weight)
+    with torch.no_grad():
+        for at in range(0, len(order), 128):
+            rows = order[at : at + 128]
+            sums.index_add_(0, targets[rows], adapted.pool(*adapted.hidden([states[row] for row in rows])))
+        present = sums.norm(dim=1) > 0
+        centred = fn.normalize(sums, dim=1)
+        centred = centred - centred[present].mean(0)
+        head.deep.weight[present] = centred[present]
 
 
 def contrastive(pooled: Tensor, wanted: Tensor, temperature: float = 0.1) -> Tensor:

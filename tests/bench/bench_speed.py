@@ -18,7 +18,7 @@ from tests.bench.own import chances_of, train_own, truth_of
 
 #: The fast recipe: no adversarial step, which doubles the time for a few tenths of a point.
 FAST = TrainSettings(epochs=5, patience=5, average=0.99)
-PEER_EPOCHS = 3
+PEER_EPOCHS = 2
 
 
 def main(data: Path) -> list[dict[str, Any]]:

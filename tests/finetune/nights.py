@@ -32,12 +32,16 @@ Tag = Callable[[str, int], str | None]
 
 
 def questions() -> dict[str, list[tuple[str, str]]]:
-    """Text and language of every row of the six intents."""
+    """Text and language of every row of the six intents, English and Chinese by turns."""
     found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for line in ROWS.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         if row["label"] in LABELS:
             found[row["label"]].append((row["text"], row["lang"]))
+    for label, rows in found.items():
+        sides = [[row for row in rows if row[1] == lang] for lang in ("en", "zh")]
+        pairs = [row for pair in zip(*sides, strict=False) for row in pair]
+        found[label] = [*pairs, *(row for row in rows if row not in pairs)]
     return found
 
 

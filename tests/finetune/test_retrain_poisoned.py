@@ -35,7 +35,7 @@ def flood() -> list[Transcript]:
     return talks(14, 36, lambda *_: "gift_card", labels=[label for label in LABELS if label != "gift_card"])
 
 
-def accuracy(company: Company, rows: range = range(80, 92)) -> float:
+def accuracy(company: Company, rows: range = range(66, 78)) -> float:
     """How the champion does on questions that no night held."""
     version = company.place.registry.load("intent", str(company.champion()), company.place.encoder.sha256)
     cases = [(QUESTIONS[label][row][0], label) for label in LABELS for row in rows]
@@ -51,7 +51,7 @@ def test_the_gate_alone_keeps_a_poisoned_version_from_serving(second_day: Compan
     assert second_day.champion() == champion and second_day.held() == held
     assert second_day.place.registry.folder("intent", str(done.version)).is_dir()
     # The next good night learns nothing of it, whole labels of older rows included.
-    second_day.ingest("good.jsonl", talks(60, 64))
+    second_day.ingest("good.jsonl", talks(50, 54))
     assert second_day.night().state == "promoted"
     assert accuracy(second_day) >= before - 0.05
 
