@@ -122,7 +122,7 @@ def test_nothing_that_judges_was_ever_trained_on(start: Company, trained: list[l
         again = [replace(one, id=f"again-{one.id}") for one in talks(max(0, first - 3), first)]
         start.ingest(name, [*again, *talks(first, last)])
         before = {row["text"] for row in start.held()}
-        night = start.night(plan=replace(PLAN, bounds=replace(PLAN.bounds, max_drop=0.5, worse_by=0.5, max_ece=1.0)))
+        night = start.night()
         assert night.state == "promoted", night.why
         judged.append(before or {row["text"] for row in start.held()})
     assert len(trained) == 3

@@ -11,13 +11,14 @@ import pytest
 from assistant.records import Transcript
 from finetune.comparing import judge_version
 from finetune.holdout import read_holdout
+from finetune.promote import Bounds
 from tests.finetune.night_fixtures import first_night as first_night
 from tests.finetune.night_fixtures import quick as quick
 from tests.finetune.night_fixtures import second_day as second_day
 from tests.finetune.nights import LABELS, PLAN, QUESTIONS, SETTINGS, Company, talks, whole
 
-#: As in use: older rows are a small share beside a large night, and the gate's own bound holds.
-BAD_NIGHT = replace(PLAN, settings=replace(SETTINGS, replay=0.2), bounds=replace(PLAN.bounds, max_drop=0.02))
+#: Older rows are a small share beside a large night, and the gate's own bounds hold.
+BAD_NIGHT = replace(PLAN, settings=replace(SETTINGS, replay=0.2), bounds=Bounds(least_rows=20))
 
 
 def shuffled() -> list[Transcript]:
