@@ -159,7 +159,7 @@ class _Scripted:
     def __init__(self, real: Any, script: dict[str, list[tuple[str, float]]]) -> None:
         self._real, self._script = real, script
 
-    def read(self, texts: Sequence[str], before: str | None = None) -> list[Understanding]:
+    def read(self, texts: Sequence[str], before: str | None = None, asked: str = "") -> list[Understanding]:
         found = self._real.read(texts, before)
         guesses = [next(guess for word, guess in self._script.items() if text.endswith(word)) for text in texts]
         return [

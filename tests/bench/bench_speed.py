@@ -13,12 +13,12 @@ from typing import Any
 from assistant.encoder import Encoder, resolve
 from finetune.recipe import TrainSettings
 from finetune.session import Split
-from tests.bench import learning_data, peers
+from tests.bench import learning_data, peers, peers_tuned
 from tests.bench.own import chances_of, train_own, truth_of
 
 #: The fast recipe: no adversarial step, which doubles the time for a few tenths of a point.
-FAST = TrainSettings(epochs=5, patience=5, average=0.99)
-PEER_EPOCHS = 2
+FAST = TrainSettings(epochs=4, patience=4, average=0.99)
+PEER_EPOCHS = 3
 
 
 def main(data: Path) -> list[dict[str, Any]]:
@@ -38,7 +38,7 @@ def main(data: Path) -> list[dict[str, Any]]:
     accuracy = float(
         (chances_of(own, encoder, [o.text for o in rows.test]).argmax(1) == truth_of(own, [o.label for o in rows.test])).mean()
     )
-    peer = peers.trainer_lora_fp32(rows.train, rows.validation, rows.test, encoder.folder, epochs=PEER_EPOCHS)
+    peer = peers_tuned.trainer_lora_fp32(rows.train, rows.validation, rows.test, encoder.folder, epochs=PEER_EPOCHS)
     theirs = peers.seconds_to_within(peer.epochs, 0.3)
     beside = {
         "Trainer, LoRA, float32": f"{theirs:.0f} s, {theirs / spent:.1f} times longer, test {peer.accuracy(rows.test):.3f}",

@@ -2,12 +2,12 @@
 
 Every peer gets the sides the adapter gets and returns its predictions for the test with the seconds of its training, measured
 on whatever threads the caller allows. ``model`` is always the folder of the same base, ``resolve("all-MiniLM-L6-v2")``. Knows
-no adapter of ours and prints nothing; figures are the caller's. Peers for dialog stand in ``peers_dialog``.
+no adapter of ours and prints nothing; figures are the caller's. Peers that tune with labels or find slots stand in
+``peers_tuned``, those for dialog in ``peers_dialog``.
 """
 
 from __future__ import annotations
 
-import copy
 import importlib.util
 import random
 import tempfile
@@ -20,15 +20,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from assistant.heads import spans_from_tags
-from finetune.evaluate import span_figures
-from finetune.examples import Labelled, Tagged
-from finetune.slots import Spans, tags_of
+from finetune.examples import Labelled
+from finetune.slots import Spans
 
 Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 _STRENGTHS = (1.0, 10.0, 30.0, 100.0)
-_DEFAULT_STRENGTH = 10.0
-_MOST_TOKENS = 128
+DEFAULT_STRENGTH = 10.0
+MOST_TOKENS = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +116,7 @@ def frozen_logreg(
 
     started = time.perf_counter()
     vectors, labels = encode([one.text for one in train]), [one.label for one in train]
-    chosen = _DEFAULT_STRENGTH
+    chosen = DEFAULT_STRENGTH
     if validation:
         judged, truth = encode([one.text for one in validation]), [one.label for one in validation]
         tried = {c: LogisticRegression(C=c, max_iter=1000).fit(vectors, labels).score(judged, truth) for c in _STRENGTHS}
@@ -193,7 +191,7 @@ def _setfit_loop(train: Sequence[Labelled], test: Sequence[Labelled], model: Pat
     started = time.perf_counter()
     torch.manual_seed(seed)
     rng = random.Random(seed)
-    body = _Body(model)
+    body = Body(model)
     by_label: dict[str, list[str]] = {}
     for one in train:
         by_label.setdefault(one.label, []).append(one.text)
@@ -204,248 +202,21 @@ def _setfit_loop(train: Sequence[Labelled], test: Sequence[Labelled], model: Pat
         return own.text, rng.choice(by_label[own.label if like else rng.choice([one for one in labels if one != own.label])])
 
     optimiser = torch.optim.AdamW(body.model.parameters(), lr=2e-5, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _linear(steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, linear(steps))
     body.model.train()
     for _ in range(steps):
         pairs = [draw(like=row % 2 == 0) for row in range(16)]
         vectors = body.pooled([text for pair in pairs for text in pair])
         cosines = fn.cosine_similarity(vectors[::2], vectors[1::2])
-        _step(optimiser, schedule, fn.mse_loss(cosines, torch.tensor([1.0, 0.0] * 8)), body.model.parameters())
+        step(optimiser, schedule, fn.mse_loss(cosines, torch.tensor([1.0, 0.0] * 8)), body.model.parameters())
     head = LogisticRegression(max_iter=1000).fit(body.encode([one.text for one in train]), [one.label for one in train])
     seconds = time.perf_counter() - started
     scores = head.predict_log_proba(body.encode([one.text for one in test])).astype(np.float32)
     return Predicted("SetFit (own loop)", tuple(map(str, head.classes_)), scores, seconds, note=note)
 
 
-def full_finetune(
-    train: Sequence[Labelled],
-    validation: Sequence[Labelled],
-    test: Sequence[Labelled],
-    model: Path,
-    *,
-    epochs: int = 8,
-    rate: float = 5e-5,
-    bfloat16: bool = False,
-    seed: int = 0,
-    on_epoch: Callable[[Epoch], None] | None = None,
-) -> Predicted:
-    """Fine-tune every weight of the encoder, with mean pooling and a linear layer; the epoch that validates best is kept.
-
-    Args:
-        train: Examples.
-        validation: Chooses the epoch.
-        test: Examples to predict.
-        model: Folder of the base encoder.
-        epochs: Passes over ``train`` in batches of 32.
-        rate: Peak of AdamW's learning rate, 2e-5 to 5e-5 as is usual; the new layer's is 20 times higher.
-        bfloat16: Whether the encoder's products run in bfloat16 (autocast); weights stay float32.
-        seed: Of the new layer and the order.
-        on_epoch: Called after every epoch.
-
-    Returns:
-        The predictions, with the epochs.
-    """
-    import torch
-    from torch.nn import functional as fn
-
-    started = time.perf_counter()
-    torch.manual_seed(seed)
-    classes = tuple(sorted({one.label for one in train}))
-    body = _Body(model)
-    head = torch.nn.Linear(body.dim, len(classes))
-    truth = torch.tensor([classes.index(one.label) for one in train])
-
-    def loss(rows: list[int]) -> Any:
-        pooled = body.pooled([train[row].text for row in rows], bfloat16=bfloat16)
-        return fn.cross_entropy(head(fn.dropout(pooled, 0.1)), truth[rows])
-
-    def scores(examples: Sequence[Labelled]) -> NDArray[np.float32]:
-        with torch.inference_mode():
-            logits = head(torch.from_numpy(body.encode([one.text for one in examples])))
-            found: NDArray[np.float32] = logits.log_softmax(1).numpy()
-            return found
-
-    def judge() -> float:
-        return float(
-            np.mean([classes[at] == one.label for at, one in zip(scores(validation).argmax(1), validation, strict=True)])
-        )
-
-    history = _tune(body, head, len(train), loss, judge, epochs, rate, seed, on_epoch)
-    seconds = time.perf_counter() - started
-    kind = "bfloat16" if bfloat16 else "float32"
-    return Predicted(f"full fine-tuning, {kind}", classes, scores(test), seconds, history, note=f"{epochs} epochs, {rate:g}")
-
-
-def trainer_lora_fp32(
-    train: Sequence[Labelled],
-    validation: Sequence[Labelled],
-    test: Sequence[Labelled],
-    model: Path,
-    *,
-    epochs: int = 8,
-    rate: float = 5e-4,
-    batch: int = 32,
-    seed: int = 0,
-    on_epoch: Callable[[Epoch], None] | None = None,
-) -> Predicted:
-    """Train LoRA r=16 on all linear layers with transformers' Trainer and peft, in float32 on the CPU.
-
-    What is not named here is the libraries' default: a classifier on the pooler, AdamW, a linear schedule without warm-up, no
-    dropout in LoRA. The last epoch predicts.
-
-    Args:
-        train: Examples.
-        validation: Judged after every epoch, its seconds not counted.
-        test: Examples to predict.
-        model: Folder of the base encoder.
-        epochs: Passes over ``train``.
-        rate: Learning rate; the Trainer's own default, 5e-5, is meant for all weights and hardly moves LoRA's.
-        batch: Examples per step; the Trainer's own default is 8.
-        seed: Of everything.
-        on_epoch: Called after every epoch.
-
-    Returns:
-        The predictions, with the epochs for ``seconds_to_within``.
-    """
-    import torch
-    from peft import LoraConfig, TaskType, get_peft_model
-    from transformers import (
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-        DataCollatorWithPadding,
-        Trainer,
-        TrainerCallback,
-        TrainingArguments,
-        set_seed,
-    )
-
-    _hush()
-    started = time.perf_counter()
-    set_seed(seed)
-    classes = tuple(sorted({one.label for one in train}))
-    tokenizer = AutoTokenizer.from_pretrained(str(model))
-    bare = AutoModelForSequenceClassification.from_pretrained(str(model), num_labels=len(classes), dtype=torch.float32)
-    lora = LoraConfig(task_type=TaskType.SEQ_CLS, r=16, lora_alpha=32, target_modules="all-linear")
-    adapted = get_peft_model(bare, lora)
-    history: list[Epoch] = []
-    judging = [0.0]
-
-    def rows(examples: Sequence[Labelled]) -> list[dict[str, Any]]:
-        ids = tokenizer([one.text for one in examples], truncation=True, max_length=_MOST_TOKENS)["input_ids"]
-        return [{"input_ids": row, "labels": classes.index(one.label)} for row, one in zip(ids, examples, strict=True)]
-
-    def scores(examples: Sequence[Labelled]) -> NDArray[np.float32]:
-        adapted.eval()
-        found = []
-        with torch.inference_mode():
-            for start in range(0, len(examples), 64):
-                texts = [one.text for one in examples[start : start + 64]]
-                packed = tokenizer(texts, truncation=True, max_length=_MOST_TOKENS, padding=True, return_tensors="pt")
-                found.append(adapted(**packed).logits.log_softmax(1).numpy())
-        adapted.train()
-        return np.concatenate(found)
-
-    class Judge(TrainerCallback):  # type: ignore[misc]
-        def on_epoch_end(self, *_: Any, **__: Any) -> None:
-            paused = time.perf_counter()
-            guesses = scores(validation).argmax(1)
-            score = float(np.mean([classes[at] == one.label for at, one in zip(guesses, validation, strict=True)]))
-            history.append(Epoch(len(history) + 1, paused - started - judging[0], score))
-            if on_epoch:
-                on_epoch(history[-1])
-            judging[0] += time.perf_counter() - paused
-
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            output_dir=folder,
-            use_cpu=True,
-            num_train_epochs=epochs,
-            learning_rate=rate,
-            per_device_train_batch_size=batch,
-            seed=seed,
-            save_strategy="no",
-            logging_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-            dataloader_pin_memory=False,
-        )
-        collate = DataCollatorWithPadding(tokenizer)
-        Trainer(adapted, arguments, data_collator=collate, train_dataset=rows(train), callbacks=[Judge()]).train()
-    seconds = time.perf_counter() - started - judging[0]
-    note = f"{epochs} epochs, {rate:g}, batch {batch}"
-    return Predicted("Trainer + peft LoRA r=16, float32", classes, scores(test), seconds, tuple(history), note)
-
-
-def slots_frozen_logreg(train: Sequence[Tagged], test: Sequence[Tagged], model: Path) -> Found:
-    """Train logistic regression on the frozen encoder's token states ``(T, D)``, each token for itself, with IOB2 tags."""
-    from sklearn.linear_model import LogisticRegression
-
-    started = time.perf_counter()
-    body = _Body(model)
-    states, tags = [], []
-    for one, (hidden, offsets) in zip(train, body.tokens([one.text for one in train]), strict=True):
-        real = [row for row, (left, right) in enumerate(offsets) if right > left]
-        wanted = tags_of(one.spans, offsets)
-        states.append(hidden[real])
-        tags += [wanted[row] for row in real]
-    head = LogisticRegression(C=_DEFAULT_STRENGTH, max_iter=300).fit(np.concatenate(states), tags)
-    seconds = time.perf_counter() - started
-    found = []
-    for one, (hidden, offsets) in zip(test, body.tokens([one.text for one in test]), strict=True):
-        found.append(spans_from_tags([str(tag) for tag in head.predict(hidden)], offsets, one.text))
-    return Found("frozen encoder + logistic regression per token", found, seconds)
-
-
-def slots_full_finetune(
-    train: Sequence[Tagged],
-    validation: Sequence[Tagged],
-    test: Sequence[Tagged],
-    model: Path,
-    *,
-    epochs: int = 8,
-    rate: float = 5e-5,
-    bfloat16: bool = False,
-    seed: int = 0,
-    on_epoch: Callable[[Epoch], None] | None = None,
-) -> Found:
-    """Fine-tune every weight of the encoder with a linear tagger on its tokens; arguments as in ``full_finetune``."""
-    import torch
-    from torch.nn import functional as fn
-
-    started = time.perf_counter()
-    torch.manual_seed(seed)
-    slots = sorted({slot for one in train for _, _, slot in one.spans})
-    labels = ["O", *(f"{kind}-{slot}" for slot in slots for kind in "BI")]
-    body = _Body(model)
-    head = torch.nn.Linear(body.dim, len(labels))
-
-    def loss(rows: list[int]) -> Any:
-        block = body.hidden([train[row].text for row in rows], bfloat16=bfloat16)
-        wanted = torch.full(block.mask.shape, -100)
-        for at, row in enumerate(rows):
-            for place, tag in enumerate(tags_of(train[row].spans, block.offsets[at])):
-                if block.offsets[at][place][1] > block.offsets[at][place][0]:
-                    wanted[at, place] = labels.index(tag)
-        return fn.cross_entropy(head(fn.dropout(block.hidden, 0.1)).flatten(0, 1), wanted.flatten(), ignore_index=-100)
-
-    def found(examples: Sequence[Tagged]) -> Spans:
-        spans = []
-        with torch.inference_mode():
-            for one, (hidden, offsets) in zip(examples, body.tokens([one.text for one in examples]), strict=True):
-                best = head(torch.from_numpy(hidden)).argmax(1).tolist()
-                spans.append(spans_from_tags([labels[at] for at in best], offsets, one.text))
-        return spans
-
-    def judge() -> float:
-        return span_figures(found(validation), [one.spans for one in validation])["f1"]
-
-    history = _tune(body, head, len(train), loss, judge, epochs, rate, seed, on_epoch)
-    kind = "bfloat16" if bfloat16 else "float32"
-    return Found(f"full fine-tuning of a tagger, {kind}", found(test), time.perf_counter() - started, history)
-
-
 @dataclass(frozen=True, slots=True)
-class _Block:
+class Block:
     """Hidden states ``(B, T, D)``, ``mask (B, T)`` and the character range of every token."""
 
     hidden: Any
@@ -453,27 +224,27 @@ class _Block:
     offsets: list[list[tuple[int, int]]]
 
 
-class _Body:
+class Body:
     """The base encoder as transformers loads it, with its tokenizer and mean pooling."""
 
     def __init__(self, model: Path) -> None:
         from transformers import AutoModel, AutoTokenizer
 
-        _hush()
+        hush()
         self.tokenizer: Any = AutoTokenizer.from_pretrained(str(model))
         self.model: Any = AutoModel.from_pretrained(str(model), add_pooling_layer=False).float()
         self.dim = int(self.model.config.hidden_size)
 
-    def hidden(self, texts: Sequence[str], *, bfloat16: bool = False) -> _Block:
+    def hidden(self, texts: Sequence[str], *, bfloat16: bool = False) -> Block:
         import torch
 
         packed = self.tokenizer(
-            list(texts), truncation=True, max_length=_MOST_TOKENS, padding=True, return_offsets_mapping=True, return_tensors="pt"
+            list(texts), truncation=True, max_length=MOST_TOKENS, padding=True, return_offsets_mapping=True, return_tensors="pt"
         )
         offsets = [[(int(left), int(right)) for left, right in row] for row in packed.pop("offset_mapping").tolist()]
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
             states = self.model(**packed).last_hidden_state
-        return _Block(states.float(), packed["attention_mask"], offsets)
+        return Block(states.float(), packed["attention_mask"], offsets)
 
     def pooled(self, texts: Sequence[str], *, bfloat16: bool = False) -> Any:
         block = self.hidden(texts, bfloat16=bfloat16)
@@ -510,7 +281,7 @@ class _Body:
         return [found[row] for row in range(len(texts))]
 
 
-def _hush() -> None:
+def hush() -> None:
     """Keep transformers from printing bars, and a report of the pooler that nothing here uses."""
     from transformers.utils import logging
 
@@ -518,49 +289,7 @@ def _hush() -> None:
     logging.disable_progress_bar()
 
 
-def _tune(
-    body: _Body,
-    head: Any,
-    count: int,
-    loss: Callable[[list[int]], Any],
-    judge: Callable[[], float],
-    epochs: int,
-    rate: float,
-    seed: int,
-    on_epoch: Callable[[Epoch], None] | None,
-    batch: int = 32,
-) -> tuple[Epoch, ...]:
-    """Train body and head with AdamW, warm-up over a tenth and linear decay; leave the weights of the best epoch."""
-    import torch
-
-    groups = [{"params": list(body.model.parameters()), "lr": rate}, {"params": list(head.parameters()), "lr": 20 * rate}]
-    weights = [one for group in groups for one in group["params"]]
-    optimiser = torch.optim.AdamW(groups, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _linear(epochs * -(-count // batch)))
-    rng = random.Random(seed)
-    history: list[Epoch] = []
-    best: Any = None
-    spent = 0.0
-    for number in range(1, epochs + 1):
-        began = time.perf_counter()
-        body.model.train()
-        order = list(range(count))
-        rng.shuffle(order)
-        for start in range(0, count, batch):
-            _step(optimiser, schedule, loss(order[start : start + batch]), weights)
-        spent += time.perf_counter() - began
-        history.append(Epoch(number, spent, judge()))
-        if on_epoch:
-            on_epoch(history[-1])
-        if history[-1].score >= max(one.score for one in history):
-            best = copy.deepcopy((body.model.state_dict(), head.state_dict()))
-    if best is not None:
-        body.model.load_state_dict(best[0])
-        head.load_state_dict(best[1])
-    return tuple(history)
-
-
-def _step(optimiser: Any, schedule: Any, loss: Any, weights: Any) -> None:
+def step(optimiser: Any, schedule: Any, loss: Any, weights: Any) -> None:
     import torch
 
     optimiser.zero_grad(set_to_none=True)
@@ -570,7 +299,7 @@ def _step(optimiser: Any, schedule: Any, loss: Any, weights: Any) -> None:
     schedule.step()
 
 
-def _linear(steps: int) -> Callable[[int], float]:
+def linear(steps: int) -> Callable[[int], float]:
     """Return the share of the peak rate: up over the first tenth of the steps, then straight down to nothing."""
     warm = max(1, steps // 10)
     return lambda step: min((step + 1) / warm, max(0.0, (steps - step) / max(1, steps - warm)))
