@@ -77,6 +77,6 @@ def _refuse_misspelling(task: str, name: str) -> None:
     registry = open_registry(home())
     champion = registry.champion(task)
     known = next((one.labels for one in registry.versions(task) if one.version == champion), ())
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.9)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.85)
     if known and name not in known and close:
         raise UsageError(f"label {name!r} is not known; did you mean {close[0]!r}?")
