@@ -10,7 +10,8 @@ import pytest
 
 from assistant.records import Transcript
 from finetune.comparing import judge_version
-from finetune.holdout import read_holdout
+from finetune.harvested import Example
+from finetune.holdout import read_holdout, write_holdout
 from finetune.promote import Bounds
 from tests.finetune.night_fixtures import first_night as first_night
 from tests.finetune.night_fixtures import quick as quick
@@ -27,7 +28,7 @@ def shuffled() -> list[Transcript]:
 
 
 def relabelled() -> list[Transcript]:
-    """Every refund for damage is filed as a gift card."""
+    """Every question on damage or passwords is filed as one on gift cards."""
     return talks(14, 50, lambda *_: "gift_card", labels=("damaged_on_arrival", "login_password"))
 
 
@@ -43,8 +44,16 @@ def accuracy(company: Company, rows: range = range(66, 78)) -> float:
     return float(judge_version(version, company.place.encoder, [], cases, 0).regression.mean())
 
 
+def give_holdout(company: Company, numbers: range) -> None:
+    """Ten rows of each intent that the company's people labelled; the three or so of one night cannot show a label's fall."""
+    path = company.place.holdout / "intent.jsonl"
+    own = [Example(QUESTIONS[label][row][0], label, "", "und", None, "person") for label in LABELS for row in numbers]
+    write_holdout(path, [*read_holdout(path, lambda row: row.ref), *own])
+
+
 @pytest.mark.parametrize("night", [shuffled, relabelled, flood])
 def test_the_gate_alone_keeps_a_poisoned_version_from_serving(second_day: Company, night: Callable[[], list[Transcript]]) -> None:
+    give_holdout(second_day, range(50, 60))
     champion, held, before = second_day.champion(), second_day.held(), accuracy(second_day)
     second_day.ingest("bad.jsonl", night())
     done = second_day.night(plan=BAD_NIGHT)
@@ -52,7 +61,7 @@ def test_the_gate_alone_keeps_a_poisoned_version_from_serving(second_day: Compan
     assert second_day.champion() == champion and second_day.held() == held
     assert second_day.place.registry.folder("intent", str(done.version)).is_dir()
     # The next good night learns nothing of it, whole labels of older rows included.
-    second_day.ingest("good.jsonl", talks(50, 54))
+    second_day.ingest("good.jsonl", talks(60, 64))
     assert second_day.night().state == "promoted"
     assert accuracy(second_day) >= before - 0.05
 
