@@ -1,4 +1,4 @@
-"""One scheduler of ``test_schedule_processes.py``: each line on stdin sets its clock; it then looks once and prints what happened.
+"""One scheduler of ``test_schedule_processes.py``: each line on stdin sets its clock, then it looks once and says what happened.
 
 Arguments: store's address, the time it began in ISO, a file that each run adds a line to, and ``end`` or ``hang``. With
 ``hang`` the job says ``begun`` on stdout and never ends by itself.
