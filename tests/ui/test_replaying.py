@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from assistant import schema
 from assistant.encoder import Encoder
 from assistant.errors import RegistryError, StoreError, UsageError
 from assistant.records import IntentGuess, Reply, Understanding
@@ -74,6 +75,9 @@ def running(own_home: Path, encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(own_home)
     for module in (wiring, replaying):
         monkeypatch.setattr(module, "load_encoder", lambda settings: encoder)
+    # The sample home is shared: conversations that other tests held in it before it was copied are not this one's.
+    with wiring.connect(wiring.read_settings(own_home), own_home) as store, store._database.writing() as connection:
+        connection.execute(schema.conversations.delete())
     moment = [NOW]
 
     def now() -> datetime:
