@@ -251,15 +251,3 @@ class Feedback:
     correction: str = ""
     at: datetime | None = None
     intent: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """A topic that turned sour, as the monitor raises it."""
-
-    id: str
-    topic: str
-    opened_at: datetime
-    observed: int
-    expected: float
-    state: Literal["open", "acknowledged", "resolved"] = "open"
