@@ -118,8 +118,18 @@ def read_version(folder: Path, base_sha256: str) -> AdapterVersion:
     for name, tensor in (*weights.items(), *head.items()):
         if not bool(tensor.isfinite().all()):
             raise RegistryError(f"{folder}: tensor {name!r} holds NaN or infinity; train again")
-    _check_head(folder, manifest, head)
-    return AdapterVersion(manifest, _weights(folder, weights), {name: tensor.float() for name, tensor in head.items()})
+    adapter = _weights(folder, weights)
+    _check_head(folder, manifest, head, _width(adapter))
+    return AdapterVersion(manifest, adapter, {name: tensor.float() for name, tensor in head.items()})
+
+
+def _width(weights: AdapterWeights) -> int:
+    """Return the width of the hidden states that an adapter fits: its smallest side; the inner layer is wider."""
+    sides = [side for down, up in weights.factors.values() for side in (down.shape[0], up.shape[-1])]
+    sides += [len(gain) for gain in weights.gains.values()]
+    sides += [keys.shape[-1] for keys, _ in weights.prefix.values()]
+    sides += [weights.prompt.shape[-1]] if weights.prompt is not None else []
+    return min(sides, default=0)
 
 
 def _weights(folder: Path, tensors: Mapping[str, Tensor]) -> AdapterWeights:
@@ -187,20 +197,20 @@ def _unexpected(folder: Path, name: str, what: str) -> RegistryError:
     return RegistryError(f"{folder / WEIGHTS}: unexpected tensor {name!r}; only {what} of the encoder's linears belong")
 
 
-def _check_head(folder: Path, manifest: Manifest, head: Mapping[str, Tensor]) -> None:
-    """Refuse a head whose shapes do not fit the task: the manifest's labels, or two square projections for dialog."""
+def _check_head(folder: Path, manifest: Manifest, head: Mapping[str, Tensor], width: int) -> None:
+    """Refuse a head whose shapes do not fit the adapter's width and the task: labels, or two square projections for dialog."""
     if manifest.task == "dialog":
         sides = [tuple(head[name].shape) if name in head else () for name in ("context.weight", "reply.weight")]
-        if any(len(side) != 2 or side[0] != side[1] for side in sides) or sides[0] != sides[1]:
-            raise RegistryError(f"{folder / HEAD}: wrong shapes {sides}, two equal squares are needed; train again")
+        if any(side != (width, width) for side in sides):
+            raise RegistryError(f"{folder / HEAD}: wrong shapes {sides}, two of {(width, width)} are needed; train again")
     if manifest.task not in ("intent", "sentiment", "slots"):
         return
     classes = len(manifest.labels)
     shapes = {name: tuple(tensor.shape) for name, tensor in head.items()}
     wide = shapes.get("wide.weight", (BUCKETS, classes))
     deep = shapes.get("deep.weight", ())
-    if len(deep) != 2 or deep[0] != classes or shapes.get("deep.bias") != (classes,) or wide != (BUCKETS, classes):
-        raise RegistryError(f"{folder / HEAD}: wrong shapes {shapes} for {classes} labels; train again")
+    if deep != (classes, width) or shapes.get("deep.bias") != (classes,) or wide != (BUCKETS, classes):
+        raise RegistryError(f"{folder / HEAD}: wrong shapes {shapes} for {classes} labels and width {width}; train again")
 
 
 def replace_text(path: Path, text: str) -> None:

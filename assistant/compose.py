@@ -112,8 +112,7 @@ def drafts(
             found.append(_from_template(template, top.name, own, slots, chance, lang))
         others = [hit for hit in own if template is None or hit.passage.kind != "template"]
         quotes = [draft for hit in others if (draft := _quoted(hit, top.name, chance, slots)) is not None]
-        quotes.sort(key=lambda draft: -draft.evidence[0].score)
-        # A template said twice is better than an extract in a language that the customer does not write.
+        # In the order of the evidence. A template said twice beats an extract in a language that the customer does not write.
         found += [draft for draft in quotes if draft.evidence[0].passage.lang in (lang, "und")][:3]
         if template is not None and repeated:
             found.append(_from_template(template, top.name, own, slots, chance, lang))

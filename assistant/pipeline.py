@@ -16,6 +16,7 @@ from typing import Any
 
 from assistant import compose, context, corrections, history
 from assistant.check import decide
+from assistant.choose import context_of
 from assistant.corrections import Corrections
 from assistant.errors import StoreError
 from assistant.feedback import Learned, keep_feedback
@@ -212,6 +213,8 @@ class Assistant:
         hits = serving.retriever.search(wanted, vector=vector, k=self._k, prefer_lang=main.language)
         if not main.intents and main.vector is not None:
             hits = on_topic(hits, main.vector, serving.understander.encoder.encode)
+        if serving.chooser is not None:
+            hits = serving.chooser.order(context_of(turns, text), hits, serving.thresholds.min_evidence)
         clock.mark("retrieve")
         verdict, evidence, origin = self._decide(asked, reading, hits, slots, answer)
         if found is not None and (origin == corrections.ORIGIN or found.correction.intent):

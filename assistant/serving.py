@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from assistant.check import Thresholds
+from assistant.choose import ReplyChooser
 from assistant.compose import Templates
 from assistant.records import Hit
 from assistant.understand import Understander
@@ -39,7 +40,8 @@ class CompanyFacts:
 class Serving:
     """The index and adapters that answer now; a turn uses one of these from beginning to end.
 
-    ``intents`` are the labels of the intent adapter, ``oos`` for what is none of the company's business among them.
+    ``intents`` are the labels of the intent adapter, ``oos`` for what is none of the company's business among them. ``chooser``
+    orders past replies by the conversation; without a dialog adapter retrieval's order stands.
     """
 
     retriever: Search
@@ -48,11 +50,13 @@ class Serving:
     thresholds: Thresholds
     index_version: str
     intents: tuple[str, ...] = ()
+    chooser: ReplyChooser | None = None
 
     @property
     def versions(self) -> dict[str, str]:
         """Return the index and adapter versions."""
-        return {"index": self.index_version, **self.understander.versions}
+        chosen = {"dialog": self.chooser.version} if self.chooser else {}
+        return {"index": self.index_version, **self.understander.versions, **chosen}
 
     @property
     def known_intents(self) -> tuple[str, ...]:

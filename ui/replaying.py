@@ -20,7 +20,7 @@ from assistant.settings import home
 from ui import terminal
 from ui.replay_changes import Change, compare, notable, summary
 from ui.wiring import (
-    UNDERSTANDING,
+    SERVED,
     assemble,
     connect,
     load_encoder,
@@ -149,8 +149,8 @@ def run_replay(
         UsageError: If the task, days or limit are none, or there is nothing to decide.
         RegistryError: If there is no champion or candidate.
     """
-    if task not in UNDERSTANDING:
-        raise UsageError(f"{task!r} cannot be replayed; {', '.join(UNDERSTANDING)} can")
+    if task not in SERVED:
+        raise UsageError(f"{task!r} cannot be replayed; {', '.join(SERVED)} can")
     if days < 1 or (limit is not None and limit < 1):
         raise UsageError(f"--days {days} --limit {limit}: give at least 1")
     place = home()

@@ -21,7 +21,6 @@ from assistant.settings import home
 from ui import terminal
 from ui.training import RUNS, Wishes, settings_of
 from ui.wiring import (
-    UNDERSTANDING,
     choose_thresholds,
     connect,
     load_encoder,
@@ -154,8 +153,7 @@ def wire(
         min_examples=own.min_examples,
         holdout_share=own.holdout_share,
         auto_promote=own.auto_promote,
-        # What reads no messages cannot be tried on a share of the conversations.
-        try_share=own.try_share if task in UNDERSTANDING else 0.0,
+        try_share=own.try_share,
     )
     parts = Place(store, open_registry(place), encoder, place / EXAMPLES, place / HOLDOUT, place / RUNS)
     return parts, means, plan

@@ -12,7 +12,7 @@ from assistant.errors import RegistryError, StoreError, UsageError
 from assistant.rollout import Bounds, Rate
 from assistant.settings import home
 from ui import terminal
-from ui.wiring import UNDERSTANDING, connect, open_registry, read_settings
+from ui.wiring import SERVED, connect, open_registry, read_settings
 
 if TYPE_CHECKING:
     from assistant.registry import Withdrawal
@@ -32,13 +32,13 @@ def run_try(task: str, version: str, *, share: float = _SHARE, bounds: Bounds | 
         as_json: Whether to print JSON.
 
     Raises:
-        UsageError: If the share is none, or messages are not read by this task.
+        UsageError: If the share is none, or the task is none that serves.
         RegistryError: If the version is missing, damaged or the champion, or another one is on trial.
     """
     if not 0 < share <= 1:
         raise UsageError(f"--share {share}: a share of conversations lies above 0 and up to 1, 0.1 for a tenth")
-    if task not in UNDERSTANDING:
-        raise UsageError(f"{task!r} cannot be tried on conversations; {', '.join(UNDERSTANDING)} can")
+    if task not in SERVED:
+        raise UsageError(f"{task!r} cannot be tried on conversations; {', '.join(SERVED)} can")
     from assistant.encoder import file_sha256, resolve
 
     base = file_sha256(resolve(read_settings(home()).encoder.model) / "model.safetensors")

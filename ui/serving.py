@@ -18,6 +18,7 @@ from assistant.errors import RegistryError
 
 if TYPE_CHECKING:
     from assistant.check import Thresholds
+    from assistant.choose import ReplyChooser
     from assistant.compose import Templates
     from assistant.encoder import Encoder
     from assistant.pipeline import Serving
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
     from ui.live import Arms
 
 LOG = logging.getLogger("deskhand")
-#: Tasks whose champions understand messages.
+#: Tasks whose champions understand messages, and those that serve at all: the dialog adapter orders past replies.
 UNDERSTANDING = ("intent", "sentiment", "slots")
+SERVED = (*UNDERSTANDING, "dialog")
 #: Thresholds where neither the settings nor a trained adapter give one; min_evidence was chosen on the sample's validation
 #: questions without adapters: English 91 % answered, 68 % of them on the topic, 12 % of what is outside answered too.
 UNTRAINED: Mapping[str, float] = {"min_confidence": 0.5, "max_out_of_scope": 0.5, "min_evidence": 0.55}
@@ -39,7 +41,7 @@ UNTRAINED: Mapping[str, float] = {"min_confidence": 0.5, "max_out_of_scope": 0.5
 def champions(
     registry: Registry, base_sha256: str, tell: Callable[[str], None] = LOG.error, *, instead: Mapping[str, str] | None = None
 ) -> dict[str, AdapterVersion]:
-    """Load the champion of every task that understands messages; the one before stands in for a champion that is damaged.
+    """Load the champion of every task that serves; the one before stands in for a champion that is damaged.
 
     Args:
         registry: Where the versions are.
@@ -55,7 +57,7 @@ def champions(
     """
     instead = instead or {}
     found = {}
-    for task in UNDERSTANDING:
+    for task in SERVED:
         version = instead.get(task) or registry.champion(task)
         if not version:
             continue
@@ -110,7 +112,8 @@ def serve(
 
     notes: list[str] = []
     index = open_current(home / "index", encoder.sha256, gpu=settings.index.gpu)
-    understander = _understander(settings, home, encoder, champions(registry, encoder.sha256, notes.append, instead=versions))
+    adapters = champions(registry, encoder.sha256, notes.append, instead=versions)
+    understander = _understander(settings, home, encoder, adapters)
     serving = Serving(
         retriever=Retriever(index, encoder.encode),
         understander=understander,
@@ -118,6 +121,7 @@ def serve(
         thresholds=choose_thresholds(settings, understander.thresholds),
         index_version=index.version,
         intents=understander.intents,
+        chooser=_chooser(encoder, adapters),
     )
     return serving, (*index.notes, *notes)
 
@@ -142,9 +146,15 @@ def with_versions(
     """
     notes: list[str] = []
     encoder = serving.understander.encoder
-    understander = _understander(settings, home, encoder, champions(registry, encoder.sha256, notes.append, instead=versions))
-    thresholds = choose_thresholds(settings, understander.thresholds)
-    changed = replace(serving, understander=understander, thresholds=thresholds, intents=understander.intents)
+    adapters = champions(registry, encoder.sha256, notes.append, instead=versions)
+    understander = _understander(settings, home, encoder, adapters)
+    changed = replace(
+        serving,
+        understander=understander,
+        thresholds=choose_thresholds(settings, understander.thresholds),
+        intents=understander.intents,
+        chooser=_chooser(encoder, adapters),
+    )
     return changed, tuple(notes)
 
 
@@ -180,7 +190,7 @@ def split(
         first, notes = serve(settings, home, encoder, registry)
     found = list(notes)
     candidates = {}
-    for task in UNDERSTANDING:
+    for task in SERVED:
         try:
             candidate = registry.candidate(task)
             if candidate is not None:
@@ -189,7 +199,7 @@ def split(
         except RegistryError as error:
             found.append(f"{task}: the candidate cannot be tried, the champion answers all conversations ({error})")
     parts = {champion: first}
-    # Usually one task is on trial, so there are two; all three at once would make eight, of which each is small.
+    # Usually one task is on trial, so there are two; all four at once would make sixteen, of which each is small.
     for tasks in chain.from_iterable(combinations(candidates, size) for size in range(1, len(candidates) + 1)):
         versions = {task: candidates[task].version for task in tasks}
         parts[frozenset(tasks)], _ = with_versions(first, settings, home, registry, versions)
@@ -202,7 +212,14 @@ def split(
 def _understander(settings: Settings, home: Path, encoder: Encoder, adapters: Mapping[str, AdapterVersion]) -> Understander:
     from assistant.understand import Understander
 
-    return Understander(encoder, adapters, languages=settings.company.languages, products=read_company_products(home))
+    reads = {task: version for task, version in adapters.items() if task in UNDERSTANDING}
+    return Understander(encoder, reads, languages=settings.company.languages, products=read_company_products(home))
+
+
+def _chooser(encoder: Encoder, adapters: Mapping[str, AdapterVersion]) -> ReplyChooser | None:
+    from assistant.choose import ReplyChooser
+
+    return ReplyChooser(encoder, adapters["dialog"]) if "dialog" in adapters else None
 
 
 def approved_answers(index: Index, default_lang: str) -> Templates:

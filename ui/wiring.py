@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.errors import SettingsError
-from ui.serving import UNDERSTANDING as UNDERSTANDING
+from ui.serving import SERVED as SERVED
 from ui.serving import UNTRAINED as UNTRAINED
 from ui.serving import approved_answers as approved_answers
 from ui.serving import champions as champions
@@ -223,7 +223,7 @@ def build(settings: Settings, home: Path, *, now: Callable[[], datetime] | None 
         notes.extend(note for note in found if note not in notes)
         return arms
 
-    pointers = [home / "index" / "current", *(path for task in UNDERSTANDING for path in registry.pointers(task))]
+    pointers = [home / "index" / "current", *(path for task in SERVED for path in registry.pointers(task))]
     live = Live(pointers, load)
     store = connect(settings, home)
     try:

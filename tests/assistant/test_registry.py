@@ -48,7 +48,7 @@ def manifest(version: str, **changes: Any) -> Manifest:
 
 
 def lora_tensors() -> dict[str, torch.Tensor]:
-    return {KEY.format("A"): torch.arange(8.0).view(2, 4), KEY.format("B"): torch.arange(6.0).view(3, 2)}
+    return {KEY.format("A"): torch.arange(8.0).view(2, 4), KEY.format("B"): torch.arange(8.0).view(4, 2)}
 
 
 def head_tensors() -> dict[str, torch.Tensor]:
