@@ -18,6 +18,7 @@ from random import Random
 from sample_answers import make_book
 from sample_dialogs import play
 from sample_labels import label_rows
+from sample_moods import Mood, read_moods
 from sample_plan import plan_cases
 from sample_sources import LANGUAGES, SOCIAL, SourceError, Sources, read_sources
 
@@ -58,7 +59,10 @@ def write_sample(source: Path, out: Path) -> None:
         SourceError: a source is malformed; nothing has been written then.
     """
     sources = read_sources(source)
-    rows = label_rows(sources, SEED)
+    training = [mood for lang in LANGUAGES for mood in read_moods(source / "sentiment" / f"{lang}.yaml")]
+    validation = read_moods(source / "validation" / "sentiment_turns.yaml")
+    held_back = read_moods(source / "heldback" / "sentiment.yaml")
+    rows = label_rows(sources, training, validation, SEED)
     conversations = _conversations(sources)
     for (lang, name), text in sources.articles.items():
         slug = name.replace("_", "-")
@@ -72,7 +76,19 @@ def write_sample(source: Path, out: Path) -> None:
         # Copied unread: nothing held back may find its way into anything else.
         (out / "heldback").mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / "heldback" / f"{name}.jsonl", out / "heldback" / f"{name}.jsonl")
+    _write(out / "heldback" / "sentiment.jsonl", _lines(_held_back(held_back)))
     _write_gzip(out / "conversations.jsonl.gz", _lines(conversations))
+
+
+def _held_back(moods: Iterable[Mood]) -> Iterable[dict[str, object]]:
+    for number, mood in enumerate(moods, start=1):
+        yield {
+            "id": f"m{number:03}",
+            "lang": mood.lang,
+            "text": mood.text,
+            "label": mood.label,
+            "emotions": list(mood.emotions),
+        }
 
 
 def _conversations(sources: Sources) -> list[dict[str, object]]:

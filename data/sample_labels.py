@@ -7,9 +7,11 @@ It knows nothing of conversations. Texts are written as the model sees them, aft
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import date, timedelta
 from random import Random
 
+from sample_moods import Mood
 from sample_sources import LANGUAGES, Sources
 from sample_values import customer_text, make_details
 from sample_words import Marked, pick
@@ -26,11 +28,13 @@ _DATE = {
 _AMOUNT = re.compile(r"(?:[€¥£] ?\d+(?:[.,]\d+)?|\d+(?:[.,]\d+)? ?(?:€|euros?\b|EUR\b|欧|块钱?|元))")
 
 
-def label_rows(sources: Sources, seed: str) -> dict[str, list[Row]]:
-    """Make every labelled file.
+def label_rows(sources: Sources, training: Iterable[Mood], validation: Iterable[Mood], seed: str) -> dict[str, list[Row]]:
+    """Make every labelled file that is learned from or chosen by.
 
     Args:
         sources: the hand-written texts.
+        training: messages of many trades with their feelings, for ``train/sentiment.jsonl``.
+        validation: the same for ``validation/sentiment.jsonl``.
         seed: the seed of the whole sample.
 
     Returns:
@@ -43,13 +47,19 @@ def label_rows(sources: Sources, seed: str) -> dict[str, list[Row]]:
     questions = held["questions"]
     return {
         "train/intent.jsonl": intent,
-        "train/sentiment.jsonl": sentiment + moods[::2],
+        "train/sentiment.jsonl": sentiment + moods[::2] + _mood_rows(training),
         "train/slots.jsonl": [row for number, row in enumerate(slots) if number % 10 != 9],
         "validation/intent.jsonl": [_row(_redacted(row["text"]), row["intent"], row["lang"]) for row in questions]
         + [_row(row["text"], OUT_OF_SCOPE, row["lang"]) for row in held["none_of_its_business"]],
-        "validation/sentiment.jsonl": moods[1::2] + [_row(_redacted(row["text"]), row["mood"], row["lang"]) for row in questions],
+        "validation/sentiment.jsonl": moods[1::2]
+        + [_row(_redacted(row["text"]), row["mood"], row["lang"]) for row in questions]
+        + _mood_rows(validation),
         "validation/slots.jsonl": slots[9::10],
     }
+
+
+def _mood_rows(moods: Iterable[Mood]) -> list[Row]:
+    return [{**_row(mood.text, mood.label, mood.lang), "emotions": list(mood.emotions)} for mood in moods]
 
 
 def _from_texts(sources: Sources, rng: Random) -> tuple[list[Row], list[Row], list[Row]]:

@@ -90,7 +90,7 @@ def read_sources(root: Path) -> Sources:
     ]
     phrases = {
         lang: {pool: text.splitlines() for pool, text in pools.items()}
-        for lang, pools in yaml.safe_load(_text(root / "phrases.yaml")).items()
+        for lang, pools in yaml.safe_load(read_text(root / "phrases.yaml")).items()
     }
     articles = {}
     for intent in intents:
@@ -100,8 +100,8 @@ def read_sources(root: Path) -> Sources:
     return Sources(
         intents=intents,
         phrases=phrases,
-        titles=yaml.safe_load(_text(root / "titles.yaml")),
-        products=yaml.safe_load(_text(root / "products.yaml")),
+        titles=yaml.safe_load(read_text(root / "titles.yaml")),
+        products=yaml.safe_load(read_text(root / "products.yaml")),
         articles=articles,
         validation={path.stem: _read_rows(path) for path in sorted((root / "validation").glob("*.jsonl"))},
     )
@@ -119,7 +119,18 @@ def strip_brackets(text: str) -> str:
     return _BRACKETED.sub(r"\1", text)
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read one source file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Its text.
+
+    Raises:
+        SourceError: the file is missing or is not UTF-8.
+    """
     if not path.is_file():
         raise SourceError(f"{path}:1: the file is missing; write it or restore it from version control")
     try:
@@ -130,7 +141,7 @@ def _text(path: Path) -> str:
 
 def _read_taxonomy(path: Path) -> list[tuple[str, str, dict[str, bool]]]:
     found = []
-    for group, intents in yaml.safe_load(_text(path)).items():
+    for group, intents in yaml.safe_load(read_text(path)).items():
         for name, parts in intents.items():
             # The description may hold commas itself, so that YAML splits it: only known slot names count.
             slots = {str(part).rstrip("!"): str(part).endswith("!") for part in parts if str(part).rstrip("!") in SLOTS}
@@ -141,7 +152,7 @@ def _read_taxonomy(path: Path) -> list[tuple[str, str, dict[str, bool]]]:
 def _read_intent(path: Path, intent: Intent) -> Intent:
     section = language = ""
     seen: dict[tuple[str, str], set[str]] = {}
-    for number, raw in enumerate(_text(path).splitlines(), start=1):
+    for number, raw in enumerate(read_text(path).splitlines(), start=1):
         line, where = raw.strip(), f"{path}:{number}"
         if not line:
             continue
@@ -204,7 +215,7 @@ def _check_complete(path: Path, intent: Intent) -> None:
 
 
 def _read_article(path: Path) -> str:
-    text = _text(path).strip() + "\n"
+    text = read_text(path).strip() + "\n"
     if not text.startswith("# "):
         raise SourceError(f'{path}:1: an article begins with "# Title", not {text.splitlines()[0]!r}')
     return text
@@ -212,7 +223,7 @@ def _read_article(path: Path) -> str:
 
 def _read_rows(path: Path) -> list[dict[str, str]]:
     rows = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:

@@ -9,16 +9,20 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from finetune.examples import SENTIMENTS, read_labelled
+
 DATA = Path(__file__).resolve().parents[2] / "data"
 SAMPLE = DATA / "sample"
 DELIVERY = {"delivery_late", "order_status", "marked_delivered_not_received", "reschedule_delivery"}
 BAD_WEEK = date(2026, 3, 9)
+EMOTIONS = ("anger", "disappointment", "confusion", "gratitude")
 
 
 def rows(name: str) -> list[dict[str, Any]]:
@@ -38,6 +42,36 @@ def make(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def plain(text: str) -> str:
     return re.sub(r"\W+", "", text).lower()
+
+
+def pieces(text: str) -> set[tuple[str, ...]]:
+    """Word triples; of a text mostly in Chinese characters, runs of four."""
+    words = re.findall(r"[\u4e00-\u9fff]|[a-z0-9_']+", text.lower())
+    size = 4 if 2 * sum("\u4e00" <= word <= "\u9fff" for word in words) > len(words) else 3
+    return {tuple(words[start : start + size]) for start in range(len(words) - size + 1)}
+
+
+def echoes(texts: Iterable[str], known: Iterable[str]) -> list[tuple[str, str]]:
+    """Texts that stand in ``known``, or share half of their pieces with one text there, each with that text."""
+    others = list(dict.fromkeys(known))
+    same = {plain(other): other for other in others}
+    holders: dict[tuple[str, ...], list[int]] = {}
+    for number, other in enumerate(others):
+        for piece in pieces(other):
+            holders.setdefault(piece, []).append(number)
+    found = []
+    for text in texts:
+        mine = pieces(text)
+        shared = Counter(number for piece in mine for number in holders.get(piece, ()))
+        if plain(text) in same:
+            found.append((text, same[plain(text)]))
+        elif shared and 2 * shared.most_common(1)[0][1] >= len(mine):
+            found.append((text, others[shared.most_common(1)[0][0]]))
+    return found
+
+
+def feelings(name: str) -> list[dict[str, Any]]:
+    return [row for row in rows(f"{name}/sentiment.jsonl") if "emotions" in row]
 
 
 def openings(conversations: list[dict[str, Any]]) -> list[str]:
@@ -70,6 +104,51 @@ def test_held_back_sets_have_their_size() -> None:
     assert len(rows("heldback/questions.jsonl")) == 300
     assert len(rows("heldback/none_of_its_business.jsonl")) == 150
     assert rows("heldback/conversations.jsonl")
+    assert Counter(row["lang"] for row in rows("heldback/sentiment.jsonl")) == {"en": 220, "zh": 180}
+
+
+@pytest.mark.parametrize(("name", "en", "zh"), [("train", 450, 350), ("validation", 90, 60), ("heldback", 220, 180)])
+def test_feelings_are_balanced_and_labelled_with_known_names(name: str, en: int, zh: int) -> None:
+    for lang, least in (("en", en), ("zh", zh)):
+        mine = [row for row in feelings(name) if row["lang"] == lang]
+        assert len(mine) >= least
+        shares = {label: count / len(mine) for label, count in Counter(row["label"] for row in mine).items()}
+        assert shares == pytest.approx({"negative": 0.4, "neutral": 0.35, "positive": 0.25}, abs=0.03)
+        for emotion in EMOTIONS:
+            assert sum(emotion in row["emotions"] for row in mine) >= 5, (lang, emotion)
+    for row in feelings(name):
+        assert row["emotions"] == [emotion for emotion in EMOTIONS if emotion in row["emotions"]], row
+        assert set(re.findall(r"\[([A-Z]+)_\d\]", row["text"])) <= {"ORDER", "TRACKING", "EMAIL", "NAME"}, row
+        assert "⏎" not in row["text"]
+
+
+def test_the_trainer_reads_sentiment_rows_that_name_emotions() -> None:
+    for name in ("train", "validation", "heldback"):
+        read = read_labelled(SAMPLE / name / "sentiment.jsonl", sentiment=True)
+        assert [row.text for row in read] == [row["text"] for row in rows(f"{name}/sentiment.jsonl")]
+        assert {row.label for row in read} == set(SENTIMENTS)
+
+
+def test_every_message_with_feelings_is_its_own() -> None:
+    texts = [plain(row["text"]) for name in ("train", "validation", "heldback") for row in feelings(name)]
+    assert not [text for text, count in Counter(texts).items() if count > 1]
+    assert len({row["id"] for row in rows("heldback/sentiment.jsonl")}) == 400
+
+
+def test_no_held_back_feeling_is_learned_from_or_chosen_by(conversations: list[dict[str, Any]]) -> None:
+    learned = [row["text"] for path in SAMPLE.glob("[tv]*/*.jsonl") for row in rows(str(path.relative_to(SAMPLE)))]
+    learned += [turn["text"] for row in conversations for turn in row["turns"]]
+    assert len(learned) > 20_000
+    assert not echoes((row["text"] for row in rows("heldback/sentiment.jsonl")), learned)
+    # The check must see what it is for: a learned text, and one with two words put before it.
+    longest = max(learned, key=len)
+    assert len(echoes([longest.upper(), f"so then {longest}", "words nobody ever wrote"], learned)) == 2
+
+
+def test_validation_feelings_are_not_learned_from() -> None:
+    # Of a message of three or four words one triple is half, so that only longer ones are compared by pieces.
+    mine = [row["text"] for row in feelings("validation") if len(pieces(row["text"])) > 2]
+    assert not echoes(mine, [row["text"] for row in rows("train/sentiment.jsonl")])
 
 
 def test_conversations_cover_twelve_months_in_two_languages(conversations: list[dict[str, Any]]) -> None:
@@ -195,3 +274,45 @@ def test_a_missing_or_unreadable_source_is_named(tmp_path: Path) -> None:
     assert "gift_card.txt:1: not UTF-8" in make("--source", str(source), "--out", str(tmp_path / "out")).stderr
     (source / "intents" / "gift_card.txt").unlink()
     assert "gift_card.txt:1: the file is missing" in make("--source", str(source), "--out", str(tmp_path / "out")).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("sad | no such mood", "mood and a bar"),
+        ("neg ang no bar at all", "mood and a bar"),
+        ("neg joy | no such emotion", "emotions are ang, dis, con, gra"),
+        ("neg ang ang | an emotion twice", "each once"),
+        ("neu | ok", "the same text twice"),
+    ],
+)
+def test_a_malformed_message_is_refused_with_its_place(tmp_path: Path, text: str, complaint: str) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(DATA / "source", source)
+    broken = source / "heldback" / "sentiment.yaml"
+    broken.write_text(f"# head\nen:\n  kind: |\n    neu | ok\n\n    {text}\n", encoding="utf-8")
+    done = make("--source", str(source), "--out", str(tmp_path / "out"))
+    assert done.returncode == 1
+    assert "sentiment.yaml:6: " in done.stderr
+    assert complaint in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "sentiment.yaml:1: a language holds kinds"),
+        ("fr:\n  kind: |\n    neu | oui\n", "sentiment.yaml:1: unknown language 'fr'"),
+        ("en:\n  kind: neu | ok\n", "sentiment.yaml:2: kind must hold lines"),
+        ("en:\n  kind: |\n    neu | ok\n 2 }\n", "not YAML"),
+        ("en: {}\n", "sentiment.yaml:1: the file holds no message"),
+    ],
+)
+def test_a_file_of_messages_in_another_form_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(DATA / "source", source)
+    (source / "heldback" / "sentiment.yaml").write_text(text, encoding="utf-8")
+    done = make("--source", str(source), "--out", str(tmp_path / "out"))
+    assert done.returncode == 1
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
