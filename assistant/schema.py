@@ -1,133 +1,25 @@
 """The tables of the store, one description for SQLite and PostgreSQL.
 
-Knows column names and types, and how a value is made safe to store. Does not know how a database is opened
-(``database.py``) nor what is asked of it (``store.py``, ``sources.py``). A change here needs a step in
+Knows column names and types; how a value is made safe to store is in ``columns.py``. Does not know how a database is
+opened (``database.py``) nor what is asked of it (``store.py``, ``sources.py``). A change here needs a step in
 ``migrations/versions`` and a new ``REVISION``; a test compares the two.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
-
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Dialect
-from sqlalchemy.types import TypeDecorator
 
-from assistant.errors import StoreError
-
-if TYPE_CHECKING:
-    from sqlalchemy.dialects import postgresql, sqlite
+from assistant.columns import Moment as Moment
+from assistant.columns import SafeJSON as SafeJSON
+from assistant.columns import SafeText as SafeText
+from assistant.columns import insert_into as insert_into
+from assistant.columns import storable as storable
+from assistant.columns import storable_json as storable_json
 
 #: Newest step in ``migrations/versions``. It stands here too, so that opening a current store needs no Alembic.
-REVISION = "0002"
+REVISION = "0003"
 #: A name of our own: a database that another program manages with Alembic is then seen to be foreign.
 REVISION_TABLE = "deskhand_revision"
-
-
-def storable(value: str) -> str:
-    """Return the text without what a database refuses.
-
-    PostgreSQL refuses NUL and neither engine takes half of a surrogate pair. NUL is dropped, two halves that belong
-    together are joined, and a lone half becomes U+FFFD.
-
-    Args:
-        value: Any text.
-
-    Returns:
-        The text, unchanged when nothing was wrong with it.
-    """
-    if "\x00" in value:
-        value = value.replace("\x00", "")
-    if value.isascii():
-        return value
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return value
-
-
-def storable_json(value: Any) -> Any:
-    """Return the value with every text in it made storable, keys included.
-
-    Args:
-        value: Mappings, sequences, texts, numbers, ``None``, nested at will.
-
-    Returns:
-        The same shape; tuples become lists.
-    """
-    if isinstance(value, str):
-        return storable(value)
-    if isinstance(value, dict):
-        return {storable(str(key)): storable_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [storable_json(item) for item in value]
-    return value
-
-
-class SafeText(TypeDecorator[str]):
-    """Text that is made storable on its way in, also where it is compared with."""
-
-    impl = sa.Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        """Clean one value."""
-        return None if value is None else storable(value)
-
-
-class SafeJSON(TypeDecorator[Any]):
-    """JSON whose texts are made storable on their way in."""
-
-    impl = sa.JSON(none_as_null=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        """Clean one value."""
-        return storable_json(value)
-
-
-class Moment(TypeDecorator[datetime]):
-    """A point in time: timezone-aware in, UTC out, on engines with and without time zones."""
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Turn one value into UTC; refuse one that does not say its zone."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise StoreError(f"time {value.isoformat()} has no time zone: pass an aware datetime, e.g. with tzinfo=UTC")
-        moment = value.astimezone(UTC)
-        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give one value back in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-def insert_into(connection: Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
-    """Begin an insert that can say what happens to a row that is there already, ``on_conflict_…``.
-
-    Args:
-        connection: Where it will run.
-        table: Where the rows go.
-
-    Returns:
-        The insert in the engine's own dialect; both understand the same.
-    """
-    if connection.dialect.name == "postgresql":
-        from sqlalchemy.dialects import postgresql  # each costs a few hundredths of a second, and one will do
-
-        return postgresql.insert(table)
-    from sqlalchemy.dialects import sqlite
-
-    return sqlite.insert(table)
-
 
 metadata = sa.MetaData(
     naming_convention={
@@ -249,6 +141,15 @@ messages = sa.Table(
     sa.Column("reply_to", SafeText, _owned_by("messages.id"), index=True),
     sa.UniqueConstraint("conversation_id", "position"),
 )
+#: The monitor reads what customers wrote in order of time, a million messages at a stretch.
+WRITTEN_BY_CUSTOMER = messages.c.role == sa.literal_column("'customer'")
+sa.Index(
+    "ix_messages_customer",
+    messages.c.at,
+    messages.c.id,
+    sqlite_where=WRITTEN_BY_CUSTOMER,
+    postgresql_where=WRITTEN_BY_CUSTOMER,
+)
 
 evidence = sa.Table(
     "evidence",
@@ -353,4 +254,75 @@ leases = sa.Table(
     sa.Column("name", SafeText, primary_key=True),
     sa.Column("holder", SafeText, nullable=False),
     sa.Column("until", Moment, nullable=False),
+)
+
+# What the monitor keeps. A reading is what the adapters made of a customer's turn in a past conversation, as ``messages``
+# holds it for live ones; alerts and outbox name messages by id and hold no text of theirs.
+
+readings = sa.Table(
+    "readings",
+    metadata,
+    sa.Column("source_id", SafeText, primary_key=True),
+    sa.Column("transcript_id", SafeText, primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("id", SafeText, nullable=False),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("topic", SafeText, nullable=False),
+    sa.Column("locale", SafeText, nullable=False),
+    sa.Column("negative", sa.Double, nullable=False),
+    sa.Column("positive", sa.Double, nullable=False),
+    sa.Column("emotions", SafeJSON, nullable=False),
+    sa.Column("version", SafeText, nullable=False),
+    sa.Column("intent_version", SafeText, nullable=False),
+    sa.ForeignKeyConstraint(
+        ["source_id", "transcript_id", "position"],
+        ["transcript_turns.source_id", "transcript_turns.transcript_id", "transcript_turns.position"],
+        ondelete="CASCADE",
+    ),
+    sa.Index(None, "at", "id"),
+)
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("id", SafeText, primary_key=True),
+    sa.Column("topic", SafeText, nullable=False),
+    sa.Column("locale", SafeText, nullable=False),
+    sa.Column("signal", SafeJSON, nullable=False),
+    sa.Column("state", SafeText, nullable=False),
+    sa.Column("opened_at", Moment, nullable=False, index=True),
+    sa.Column("acknowledged_at", Moment),
+    sa.Column("acknowledged_by", SafeText, nullable=False),
+    sa.Column("resolved_at", Moment),
+    sa.Column("resolved_by", SafeText, nullable=False),
+    sa.Column("also", SafeJSON, nullable=False),
+    sa.Column("details", SafeJSON, nullable=False),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("id", SafeText, primary_key=True),
+    sa.Column("alert_id", SafeText, _owned_by("alerts.id"), nullable=False, index=True),
+    sa.Column("target", SafeText, nullable=False),
+    sa.Column("body", SafeJSON, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("next_at", Moment, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("state", SafeText, nullable=False),
+    sa.Column("last_error", SafeText, nullable=False),
+    sa.Column("holder", SafeText),
+    sa.Column("until", Moment),
+    sa.Column("done_at", Moment),
+)
+#: What is still to be delivered; those few are looked for every few seconds, among all that ever was.
+UNDELIVERED = outbox.c.state == sa.literal_column("'waiting'")
+sa.Index("ix_outbox_waiting", outbox.c.next_at, sqlite_where=UNDELIVERED, postgresql_where=UNDELIVERED)
+
+monitor_state = sa.Table(
+    "monitor_state",
+    metadata,
+    sa.Column("name", SafeText, primary_key=True),
+    sa.Column("value", SafeJSON, nullable=False),
+    sa.Column("at", Moment, nullable=False),
 )

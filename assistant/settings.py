@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from assistant.cron import check_cron
 from assistant.errors import SettingsError, UsageError
+from assistant.monitor import targets
+from assistant.monitor.secrets import check_secret
 
 ENV_PREFIX = "DESKHAND_"
 #: Variables that carry the prefix and are read elsewhere, before or beside the settings.
@@ -55,6 +57,27 @@ def _once_each(names: tuple[str, ...]) -> tuple[str, ...]:
     if twice:
         raise ValueError(f"{', '.join(twice)} stands there twice; name each once")
     return names
+
+
+def _receiver(url: str) -> str:
+    try:
+        targets.parse(url)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+    return url
+
+
+def _secret(text: str) -> str:
+    try:
+        return check_secret(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+
+
+def _service(url: str) -> str:
+    if not re.match(r"[a-z][a-z0-9+.-]*://", url, re.IGNORECASE):
+        raise ValueError("no apprise URL: write it like mailtos://user:password@host, as its page at appriseit.com says")
+    return url
 
 
 class Company(_Section):
@@ -168,6 +191,64 @@ class Schedule(_Section):
     check_rollouts_s: float = Field(default=60.0, ge=1.0, le=86_400.0)
 
 
+Chance = Annotated[float, Field(ge=0.0, le=1.0)]
+ReceiverName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,39}$")]
+
+
+class Monitor(_Section):
+    """The sentiment monitor: when a topic counts as turning sour, and when reports are written."""
+
+    enabled: bool = True
+    false_alerts: float = Field(default=1.0, gt=0.0, le=1000.0)
+    per_days: float = Field(default=28.0, gt=0.0, le=3660.0)
+    minimum: int = Field(default=5, ge=2, le=1_000_000)
+    negative_above: dict[str, Chance] = {}
+    half_life_days: float = Field(default=28.0, ge=3.0, le=3660.0)
+    daily: Annotated[str, AfterValidator(_cron)] = "0 7 * * *"
+    weekly: Annotated[str, AfterValidator(_cron)] = "0 7 * * 1"
+    check_s: float = Field(default=60.0, ge=1.0, le=86_400.0)
+
+
+class WebhookReceiver(_Section):
+    """A webhook that alerts are posted to."""
+
+    name: ReceiverName
+    url: Annotated[str, AfterValidator(_receiver)] = Field(repr=False)
+    secret: Annotated[str, AfterValidator(_secret)] = Field(repr=False)
+
+
+class AppriseReceiver(_Section):
+    """A mail address or chat service that alerts are sent to."""
+
+    name: ReceiverName
+    url: Annotated[str, AfterValidator(_service)] = Field(repr=False)
+
+
+class Notify(_Section):
+    """Who is told of alerts."""
+
+    allow_private: bool = False
+    give_up_hours: float = Field(default=72.0, gt=0.0, le=8784.0)
+    webhooks: tuple[WebhookReceiver, ...] = ()
+    apprise: tuple[AppriseReceiver, ...] = ()
+
+    @model_validator(mode="after")
+    def _receivers(self) -> Notify:
+        """Refuse names that stand there twice, and addresses inside the network."""
+        names = [*(one.name for one in self.webhooks), *(one.name for one in self.apprise)]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        faults = [f"receiver {name!r} stands there twice; give each its own name" for name in twice]
+        for webhook in self.webhooks if not self.allow_private else ():
+            host = targets.parse(webhook.url).host
+            fault = targets.literal_fault(host)
+            if fault:
+                mend = "name a public receiver, or set notify.allow_private = true"
+                faults.append(f"webhook {webhook.name!r} goes to {host}, which is {fault}; {mend}")
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+
 class Settings(BaseSettings):
     """Every setting of Deskhand."""
 
@@ -186,6 +267,8 @@ class Settings(BaseSettings):
     serve: Serve = Serve()
     retrain: Retrain = Retrain()
     schedule: Schedule = Schedule()
+    monitor: Monitor = Monitor()
+    notify: Notify = Notify()
 
     @classmethod
     def settings_customise_sources(
@@ -267,6 +350,8 @@ def _fault(entry: Any) -> str:
     key = ".".join(str(part) for part in entry["loc"])
     if entry["type"] == "extra_forbidden":
         return f"{key}: unknown setting{_nearest(key)}"
+    if entry["loc"][0] == "notify" and not isinstance(entry.get("input"), (bool, int, float)):
+        return f"{key}: {entry['msg'].removeprefix('Value error, ')}"  # what was written there may be a secret
     return f"{key} = {json.dumps(entry.get('input'), default=str)}: {entry['msg'].removeprefix('Value error, ')}"
 
 

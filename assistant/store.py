@@ -21,6 +21,7 @@ from assistant.database import Database, open_database
 from assistant.database import sqlite_url as sqlite_url
 from assistant.errors import StoreError
 from assistant.learning import Learning
+from assistant.monitor.ledger import Ledger
 from assistant.records import Article, Feedback, Message, Reply, Template, Transcript, Turn
 from assistant.sources import SourceRecord as SourceRecord
 
@@ -61,11 +62,17 @@ class Store:
         """Take over an open database."""
         self._database = database
         self._learning = Learning(database)
+        self._monitor = Ledger(database)
 
     @property
     def learning(self) -> Learning:
         """What the learning loop reads and keeps."""
         return self._learning
+
+    @property
+    def monitor(self) -> Ledger:
+        """What the sentiment monitor reads and keeps."""
+        return self._monitor
 
     def __enter__(self) -> Store:
         return self

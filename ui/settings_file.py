@@ -66,6 +66,20 @@ SENTENCES: Mapping[str, str] = {
     "schedule.timezone": "The time zone of these times, such as Europe/Berlin.",
     "schedule.lease_s": "A scheduler that died is replaced by another after so many seconds.",
     "schedule.check_rollouts_s": "Seconds between two looks at candidates that are tried on a share of conversations.",
+    "monitor.enabled": "Whether what customers write is watched.",
+    "monitor.false_alerts": "So many false alerts you put up with, over all topics and languages together, ...",
+    "monitor.per_days": "... in so many days.",
+    "monitor.minimum": "Fewer negative messages never raise an alert.",
+    "monitor.negative_above": "Probability from which a message is negative, by language, like { zh = 0.6 }; unset: as trained.",
+    "monitor.half_life_days": "What is usual is learned anew: what lies so many days back counts half.",
+    "monitor.daily": 'When the daily report is written, as in crontab and in schedule.timezone; "" for never.',
+    "monitor.weekly": 'When the weekly report is written; "" for never.',
+    "monitor.check_s": "Seconds between two looks at what customers wrote.",
+    "notify.allow_private": "Whether alerts may be sent to addresses inside your own network.",
+    "notify.give_up_hours": "An alert that could not be delivered for so long is given up.",
+    "notify.webhooks": "Receivers of signed webhooks: "
+    '[{ name = "ops", url = "https://example.com/hook", secret = "whsec_..." }].',
+    "notify.apprise": 'Mail and chat, by apprise URL: [{ name = "team", url = "mailtos://user:password@example.com" }].',
 }
 
 
@@ -174,6 +188,8 @@ def _toml(value: Any) -> str:
         return f"'{value}'" if plain else json.dumps(value, ensure_ascii=False)
     if isinstance(value, (tuple, list)):
         return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, BaseModel):
+        return _toml(value.model_dump())
     if isinstance(value, dict):
         inside = ", ".join(f"{json.dumps(name, ensure_ascii=False)} = {_toml(item)}" for name, item in value.items())
         return f"{{ {inside} }}" if inside else "{}"

@@ -74,6 +74,48 @@ def test_store_of_the_first_revision_keeps_what_it_holds(store_url: str) -> None
     database.close()
 
 
+def test_store_of_the_second_revision_keeps_what_it_holds(store_url: str) -> None:
+    from alembic import command
+
+    url = sa.make_url(store_url)
+    if url.get_backend_name() == "sqlite":
+        Path(str(url.database)).parent.mkdir(parents=True)
+    engine = sa.create_engine(url.set(drivername="postgresql+psycopg") if url.get_backend_name() == "postgresql" else url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(str(assistant.__file__)).parent / "migrations"))
+    understood = (
+        '{"language": "en", "intents": [{"name": "refund", "confidence": 0.9}], "out_of_scope": 0.0, "slots": {},'
+        ' "sentiment": {"label": "negative", "confidence": 0.75, "score": -0.7}, "versions": {"sentiment": "s1"}}'
+    )
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        moment = "'2025-03-01 12:00:00.000000'"
+        for statement in (
+            f"INSERT INTO conversations (id, created_at, state) VALUES ('c1', {moment}, 'bot')",
+            "INSERT INTO messages (id, conversation_id, position, role, text, at, slots, understanding)"
+            f" VALUES ('m1', 'c1', 0, 'customer', 'where is it', {moment}, '{{}}', '{understood}')",
+            "INSERT INTO sources (id, name, kind, sha256, format, counts, ingested_at)"
+            f" VALUES ('s1', 'a', 'logs', '00', 'jsonl', '{{}}', {moment})",
+            f"INSERT INTO transcripts (source_id, id, position, started_at, \"where\") VALUES ('s1', '17', 0, {moment}, 'a:1')",
+            "INSERT INTO transcript_turns (source_id, transcript_id, position, role, text)"
+            " VALUES ('s1', '17', 0, 'customer', 'hm')",
+        ):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    with open_store(store_url) as store:
+        (event,) = store.monitor.stream()
+        assert (event.id, event.topic, event.version, event.negative) == ("m1", "refund", "s1", 0.75)
+        (turn,) = store.monitor.unread_turns("s1", 9)
+        assert (turn.id, turn.text, turn.at) == ("transcript:s1/17#0000", "hm", event.at)
+        assert store.monitor.alerts() == [] and store.monitor.outbox() == []
+    database = open_database(store_url)
+    with database.reading() as connection:
+        options = {"version_table": schema.REVISION_TABLE, "compare_type": True}
+        assert compare_metadata(MigrationContext.configure(connection, opts=options), schema.metadata) == []
+    database.close()
+
+
 def test_reopened_store_is_the_same(store_url: str) -> None:
     for _ in range(3):
         with open_store(store_url) as store:

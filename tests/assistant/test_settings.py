@@ -153,6 +153,58 @@ def test_what_is_no_time_zone_is_refused(zone: str) -> None:
         load()
 
 
+GOOD_SECRET = "whsec_" + "QUJD" * 8
+
+
+def test_monitor_watches_and_tells_nobody_unless_told_otherwise() -> None:
+    settings = load()
+    assert settings.monitor.enabled and settings.monitor.false_alerts == 1.0 and settings.monitor.per_days == 28
+    assert settings.notify.webhooks == settings.notify.apprise == () and not settings.notify.allow_private
+    write(
+        "[monitor]\nnegative_above = { zh = 0.6 }\n"
+        f'[[notify.webhooks]]\nname = "ops"\nurl = "https://hook.example/x"\nsecret = "{GOOD_SECRET}"\n'
+        '[[notify.apprise]]\nname = "team"\nurl = "mailtos://user:passw0rd@mail.example"\n'
+    )
+    settings = load()
+    assert settings.monitor.negative_above == {"zh": 0.6} and settings.notify.give_up_hours == 72
+    assert settings.notify.webhooks[0].secret == GOOD_SECRET and settings.notify.apprise[0].name == "team"
+    assert "whsec_" not in repr(settings) and "passw0rd" not in repr(settings)
+
+
+def test_faults_of_monitor_and_receivers_are_told_at_once_without_their_secrets() -> None:
+    write(
+        '[monitor]\nfalse_alerts = 0\nminimum = 0\nnegative_above = { zh = 60 }\ndaily = "7"\ncheck_s = 0\n'
+        "[notify]\ngive_up_hours = 0\n"
+        '[[notify.webhooks]]\nname = "a b"\nurl = "ftp://hook.example/t0ken"\nsecret = "whsec_hush"\n'
+        '[[notify.apprise]]\nname = "team"\nurl = "t0ken"\npasswrd = "hush"\n'
+    )
+    with pytest.raises(SettingsError) as caught:
+        load()
+    faults = "\n".join(caught.value.faults)
+    assert len(caught.value.faults) == 11
+    for key in ("false_alerts", "minimum", "negative_above.zh", "daily", "check_s"):
+        assert f"monitor.{key} = " in faults
+    assert "notify.give_up_hours = 0" in faults
+    assert "notify.webhooks.0.url: the URL begins with 'ftp', not http or https" in faults
+    assert "notify.webhooks.0.secret: " in faults and "make one with: python" in faults
+    assert "notify.webhooks.0.name: " in faults and "notify.apprise.0.url: no apprise URL" in faults
+    assert "notify.apprise.0.passwrd: unknown setting" in faults
+    assert "t0ken" not in faults and "hush" not in faults
+
+
+def test_receivers_named_twice_or_inside_the_network_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = f'[[notify.webhooks]]\nname = "ops"\nurl = "http://0x7f.1:8080/t0ken"\nsecret = "{GOOD_SECRET}"\n'
+    write(hook + '[[notify.apprise]]\nname = "ops"\nurl = "json://hook.example"\n')
+    with pytest.raises(SettingsError) as caught:
+        load()
+    (fault,) = caught.value.faults
+    assert "receiver 'ops' stands there twice" in fault and "t0ken" not in fault and GOOD_SECRET not in fault
+    assert "webhook 'ops' goes to 0x7f.1, which is loopback" in fault and "notify.allow_private = true" in fault
+    write(hook)
+    monkeypatch.setenv("DESKHAND_NOTIFY__ALLOW_PRIVATE", "true")
+    assert load().notify.webhooks[0].name == "ops"
+
+
 def test_methods_are_those_of_training() -> None:
     allowed = Retrain.model_fields["method"].annotation
     assert set(get_args(allowed)) == set(METHODS)
