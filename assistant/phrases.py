@@ -25,6 +25,8 @@ PHRASES: dict[str, dict[str, str]] = {
         "handoff_asked": "Of course, I'm passing you to a colleague. They will see what you have written.{hours}",
         "handoff_no_evidence": "I have no reliable answer to that, so I'm passing it to a colleague rather than guess. They will "
         "see what you have written.{hours}",
+        "handoff_upset": "I can see that this is not going well for you, so I'm bringing in a colleague. They will see what you "
+        "have written.{hours}",
         "handoff_failure": "Something went wrong on our side, so I'm passing this to a colleague. They will see what you have "
         "written.{hours}",
         "hours": " The team is there {hours}.",
@@ -50,6 +52,7 @@ PHRASES: dict[str, dict[str, str]] = {
         "handoff_unsure": "这个问题我没有足够把握，已为您转给人工同事，他们能看到您写的内容。{hours}",
         "handoff_asked": "好的，正在为您转接人工同事，他们能看到您写的内容。{hours}",
         "handoff_no_evidence": "这个问题我没有可靠的答案，不想随便猜，已为您转给人工同事，他们能看到您写的内容。{hours}",
+        "handoff_upset": "看得出这件事让您很不满意，我已请人工同事来跟进，他们能看到您写的内容。{hours}",
         "handoff_failure": "我们这边出了点问题，已为您转给人工同事，他们能看到您写的内容。{hours}",
         "hours": "客服时间：{hours}。",
         "sorry": "非常抱歉给您带来不便。",

@@ -242,6 +242,8 @@ _NAMES: dict[str, dict[str, tuple[str, str]]] = {
         "social": ("A greeting, thanks or goodbye.", "问候、感谢或告别。"),
         "corrected": ("A colleague put the answer to this question right.", "同事更正过这个问题的回答。"),
         "asked_for_person": ("You asked for a person.", "您要求转人工。"),
+        "turned_sour": ("The conversation has turned sour: a person is asked for.", "对话气氛转差，已请人工介入。"),
+        "sour_from_start": ("You have been unhappy for several messages.", "您已连续多次表示不满，已请人工介入。"),
         "unsure_twice": ("Still not sure enough after asking back.", "确认之后仍然没有足够把握。"),
         "ungrounded": ("No source backs an answer.", "没有可靠资料支持回答。"),
         "failure": ("Something failed on our side.", "我们这边出了故障。"),
