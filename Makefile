@@ -43,7 +43,7 @@ sample: setup
 	$(BIN)/python data/make_sample.py
 
 adapters: setup
-	$(BIN)/python data/train_adapters.py
+	$(BIN)/python data/train_adapters.py --data $(DATA)
 
 screenshots: setup
 	$(BIN)/python -m pytest tests/e2e --screenshots

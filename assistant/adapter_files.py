@@ -208,6 +208,12 @@ def _check_head(folder: Path, manifest: Manifest, head: Mapping[str, Tensor], wi
     classes = len(manifest.labels)
     shapes = {name: tuple(tensor.shape) for name, tensor in head.items()}
     wide = shapes.get("wide.weight", (BUCKETS, classes))
+    felt = len(manifest.head.get("emotions", ()))
+    if ("emotion.weight" in shapes or felt) and (shapes.get("emotion.weight"), shapes.get("emotion.bias")) != (
+        (felt, width),
+        (felt,),
+    ):
+        raise RegistryError(f"{folder / HEAD}: wrong shapes {shapes} for {felt} emotions and width {width}; train again")
     deep = shapes.get("deep.weight", ())
     if deep != (classes, width) or shapes.get("deep.bias") != (classes,) or wide != (BUCKETS, classes):
         raise RegistryError(f"{folder / HEAD}: wrong shapes {shapes} for {classes} labels and width {width}; train again")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assistant.batches import by_area, by_length
 from assistant.bert import AdapterWeights, Bert, BertShape, LoraBank
 from assistant.errors import EncoderError
 
@@ -217,23 +218,14 @@ class Encoder:
         out = np.zeros((len(texts), self.dim), dtype=np.float32)
         if not len(texts):
             return out
-        encodings = self._tokens(texts)
-        order = sorted(range(len(texts)), key=lambda row: len(encodings[row].ids))
-        start = 0
+        tokens = [encoding.ids for encoding in self._tokens(texts)]
         with torch.inference_mode():
-            while start < len(order):
-                longest = len(encodings[order[start]].ids)
-                stop = start + 1
-                while stop < len(order) and (stop + 1 - start) * len(encodings[order[stop]].ids) <= _TOKENS_PER_BATCH:
-                    longest = len(encodings[order[stop]].ids)
-                    stop += 1
-                rows = order[start:stop]
-                ids, mask = self._pack([encodings[row].ids for row in rows], longest)
+            for rows in by_area([len(ids) for ids in tokens], _TOKENS_PER_BATCH):
+                ids, mask = self._pack([tokens[row] for row in rows])
                 model = self._batch_bert if len(rows) > 4 else self._bert
                 out[rows] = self._pool(model.forward(ids, mask).float(), mask).numpy()
                 if progress:
                     progress(len(rows))
-                start = stop
         return out
 
     def encode_for_tasks(self, texts: Sequence[str], adapters: AdapterStack | None = None) -> EncodedBlock:
@@ -251,8 +243,7 @@ class Encoder:
         stack = self._adapters if adapters is None else adapters
         names, bank = stack.names, stack.bank
         encodings = self._tokens(texts)
-        longest = max(len(encoding.ids) for encoding in encodings)
-        ids, mask = self._pack([encoding.ids for encoding in encodings], longest)
+        ids, mask = self._pack([encoding.ids for encoding in encodings])
         with torch.inference_mode():
             hidden = self._bert.forward(ids, mask, bank)
             apart = {name: self._bert.forward_with(ids, mask, weights) for name, weights in stack.others.items()}
@@ -276,12 +267,10 @@ class Encoder:
 
         encodings = self._tokens(texts)
         found: dict[int, Tensor] = {}
-        order = sorted(range(len(texts)), key=lambda row: len(encodings[row].ids))
         with torch.inference_mode():
-            for start in range(0, len(order), 64):
-                rows = order[start : start + 64]
+            for rows in by_length([len(encoding.ids) for encoding in encodings], 64):
                 tokens = [_cut(encodings[row].ids, max_tokens) for row in rows]
-                ids, mask = self._pack(tokens, max(len(row) for row in tokens))
+                ids, mask = self._pack(tokens)
                 states = self._bert.forward(ids, mask, layers=layers)
                 found.update({row: states[at, : len(tokens[at])].clone() for at, row in enumerate(rows)})
         return [(found[row], _cut(encodings[row].offsets, max_tokens)) for row in range(len(texts))]
@@ -319,9 +308,10 @@ class Encoder:
         found: list[Any] = self._tokenizer.encode_batch([text.encode("utf-8", "replace").decode("utf-8") for text in texts])
         return found
 
-    def _pack(self, rows: list[list[int]], longest: int) -> tuple[Tensor, Tensor | None]:
+    def _pack(self, rows: list[list[int]]) -> tuple[Tensor, Tensor | None]:
         import torch
 
+        longest = max(len(row) for row in rows)
         if all(len(row) == longest for row in rows):
             return torch.tensor(rows), None
         ids = torch.full((len(rows), longest), self._pad)

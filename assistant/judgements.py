@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from assistant import schema
 from assistant.database import Database
+from assistant.provenance import conversation_ref
 from assistant.records import Action, Language, SentimentLabel
 
 
@@ -30,6 +31,11 @@ class Correction:
     intent: str | None
     lang: Language
     at: datetime
+
+    @property
+    def ref(self) -> str:
+        """Return the ref of the conversation that it stands in."""
+        return conversation_ref(self.conversation_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,7 +137,8 @@ class Understanding:
     """What one forward pass made of a message.
 
     ``intents`` is sorted, best first, and empty when no intent adapter is loaded. ``out_of_scope`` in [0, 1] is the
-    probability that the message is none of the company's business. ``vector`` is the base encoder's unit embedding.
+    probability that the message is none of the company's business. ``vector`` is the base encoder's unit embedding. ``emotions``
+    are probabilities of anger, disappointment, confusion, gratitude, each where the sentiment adapter can tell.
     """
 
     language: Language
@@ -147,6 +148,7 @@ class Understanding:
     slots: dict[str, str] = field(default_factory=dict)
     vector: Any = None  # (d,) float32
     versions: dict[str, str] = field(default_factory=dict)
+    emotions: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

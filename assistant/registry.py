@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,14 @@ TASKS = ("intent", "sentiment", "slots", "dialog", "reply")
 _CHAMPION, _CANDIDATE, _WITHDRAWN = "champion", "candidate", "withdrawn.jsonl"
 _PREVIOUS = "previous"  # where the champion before stood until both were put into one file
 _VERSION = re.compile(r"(?!(?:champion|previous|candidate|withdrawn\.jsonl)$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What really serves a task: its champion, or the one before it; ``fault`` then says so and why, and is empty else."""
+
+    adapter: AdapterVersion
+    fault: str = ""
 
 
 class Registry:
@@ -104,6 +112,33 @@ class Registry:
         found = read_version(self.folder(task, version), base_sha256)
         _check_name(found.manifest, task, version)
         return found
+
+    def load_serving(self, task: str, base_sha256: str) -> Served | None:
+        """Read what serves a task; the champion before stands in for a champion that cannot be loaded.
+
+        Args:
+            task: One of ``TASKS``.
+            base_sha256: Checksum of the encoder that serves it.
+
+        Returns:
+            The version, ``None`` if the task has no champion.
+
+        Raises:
+            RegistryError: If neither the champion nor the one before it can be loaded.
+        """
+        champion, before = self._named(task)
+        if champion is None:
+            return None
+        try:
+            return Served(self.load(task, champion, base_sha256))
+        except RegistryError as error:
+            if before is None:
+                raise
+            try:
+                found = self.load(task, before, base_sha256)
+            except RegistryError as older:
+                raise RegistryError(f"{error}; nor can the champion before it stand in: {older}") from error
+            return Served(found, f"champion {champion} cannot serve, {before} before it stands in ({error})")
 
     def add(self, task: str, version: str, staged: Path, base_sha256: str) -> Path:
         """Check a finished version and move it into place by rename.

@@ -129,6 +129,7 @@ def _understanding_json(known: Understanding) -> dict[str, Any]:
         "sentiment": None if known.sentiment is None else asdict(known.sentiment),
         "slots": known.slots,
         "versions": known.versions,
+        **({"emotions": known.emotions} if known.emotions else {}),
     }
 
 
@@ -140,6 +141,7 @@ def _understanding(stored: Mapping[str, Any]) -> Understanding:
         sentiment=None if stored["sentiment"] is None else Sentiment(**stored["sentiment"]),
         slots=stored["slots"],
         versions=stored["versions"],
+        emotions=stored.get("emotions") or {},
     )
 
 

@@ -75,6 +75,12 @@ class Understander:
         intent = self._adapters.get("intent")
         return dict(intent.manifest.thresholds) if intent else {}
 
+    @property
+    def mood_thresholds(self) -> dict[str, float]:
+        """Return the thresholds chosen when the sentiment adapter was trained; empty without one."""
+        sentiment = self._adapters.get("sentiment")
+        return dict(sentiment.manifest.thresholds) if sentiment else {}
+
     def read(self, texts: Sequence[str], before: str | None = None, asked: str = "") -> list[Understanding]:
         """Understand texts in one forward pass.
 
@@ -108,6 +114,7 @@ class Understander:
         vectors = self.encoder.pool(block.hidden["base"], block.mask).numpy().astype(np.float32)
         intents = self._classes("intent", block, clean)
         feelings = self._classes("sentiment", block, clean)
+        emotions = self._emotions(block)
         slots = self._slots(block, clean)
         found = []
         for row, text in enumerate(clean):
@@ -125,9 +132,23 @@ class Understander:
                     slots=slots[row],
                     vector=vectors[row],
                     versions=self.versions,
+                    emotions=emotions[row] if emotions else {},
                 )
             )
         return found
+
+    def _emotions(self, block: EncodedBlock) -> list[dict[str, float]]:
+        import torch
+        from torch.nn import functional as fn
+
+        version = self._adapters.get("sentiment")
+        if version is None or "emotion.weight" not in version.head:
+            return []
+        names = version.manifest.head["emotions"]
+        with torch.inference_mode():
+            pooled = self.encoder.pool(block.hidden["sentiment"], block.mask)
+            rows = torch.sigmoid(fn.linear(pooled, version.head["emotion.weight"], version.head["emotion.bias"])).tolist()
+        return [dict(zip(names, (round(chance, 4) for chance in row), strict=True)) for row in rows]
 
     def _classes(self, task: str, block: EncodedBlock, texts: Sequence[str]) -> list[dict[str, float]]:
         import torch

@@ -24,8 +24,8 @@ class Board:
                 self._writer = SummaryWriter(str(folder))
 
     def add(self, epoch: Progress) -> None:
-        """Add one epoch; several seeds are several curves."""
-        if self._writer is None:
+        """Add one epoch; several seeds are several curves. A refit is none: its score says nothing."""
+        if self._writer is None or epoch.refit:
             return
         for name in ("loss", "score", "seconds"):
             self._writer.add_scalar(f"{name}/seed-{epoch.seed}", getattr(epoch, name), epoch.epoch)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from assistant.adapter_files import Manifest
+from assistant.batches import by_length
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
 from finetune.adapted import AdaptedEncoder, Prepared
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 SCALE = 20.0  # of cosines in the softmax over replies, as sentence-transformers ranks
 CHOICES = 100
 _CONTEXT_TURNS, _TURN_CHARS = 4, 240
+_LEAST_PAIRS, _LEAST_REPLIES = 16, 2  # to learn from, and different ones to check by
 _HARD = 16  # nearest wrong replies of the untuned encoder that hard negatives are drawn from
 
 
@@ -108,6 +110,15 @@ def ranking_figures(ranks: NDArray[np.int64]) -> dict[str, float]:
     return {"recall_at_1_of_100": round(float((ranks == 1).mean()), 4), "mrr": round(float((1 / ranks).mean()), 4)}
 
 
+def too_few(training: Sequence[Pair], validation: Sequence[Pair]) -> str:
+    """Say why pairs do not suffice to train on; empty where they do."""
+    replies = len({pair.reply for pair in validation})
+    if len(training) >= _LEAST_PAIRS and replies >= _LEAST_REPLIES:
+        return ""
+    needed = f"at least {_LEAST_PAIRS} and {_LEAST_REPLIES} are needed"
+    return f"{len(training)} pairs to learn from and {replies} replies to check by; {needed}"
+
+
 def train_dialog(
     run: Run, training: Sequence[Pair], validation: Sequence[Pair], encoder: Encoder, *, ranks: Ranks | None = None
 ) -> TrainedChooser:
@@ -129,21 +140,16 @@ def train_dialog(
     import torch
 
     run.settings.check(run.task)
-    if len(training) < 16 or len({pair.reply for pair in validation}) < 2:
-        raise TrainingError(
-            f"{len(training)} training and {len(validation)} validation pairs of context and reply; at least 16 and 2 are "
-            "needed: ingest more resolved conversations with people's replies"
-        )
-    rankers: list[Any] = [None]
+    if why := too_few(training, validation):
+        raise TrainingError(f"{why}: ingest more resolved conversations with people's replies")
 
     def build(adapted: AdaptedEncoder) -> Learner:
-        learner, rankers[0] = _learner(adapted, encoder, training, validation, run.settings.seed)
-        return learner
+        return _learner(adapted, encoder, training, validation, run.settings.seed)
 
     checksum, held = (digest_of(repr((pair.context, pair.reply)) for pair in side) for side in (training, validation))
     fitted = fit(run, encoder, len(training), build, checksum + held, ranks)
     with torch.inference_mode():
-        ranking: Ranking = rankers[0]()
+        ranking: Ranking = fitted.learner.predict()
     head: Any = fitted.learner.head
     values = {
         "labels": (),
@@ -159,8 +165,8 @@ def train_dialog(
 
 def _learner(
     adapted: AdaptedEncoder, encoder: Encoder, training: Sequence[Pair], validation: Sequence[Pair], seed: int
-) -> tuple[Learner, Any]:
-    """Return the learner, and a function that ranks the validation replies."""
+) -> Learner:
+    """Return the learner; it predicts how the validation replies rank."""
     import torch
     from torch.nn import functional as fn
 
@@ -191,11 +197,9 @@ def _learner(
         return fn.cross_entropy(scores, torch.tensor([column[own[row]] for row in batch]))
 
     def vectors(rows: Sequence[Prepared], linear: Any) -> NDArray[np.float32]:
-        order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
         found = np.zeros((len(rows), adapted.dim), dtype=np.float32)
-        for at in range(0, len(order), 64):
-            chunk = order[at : at + 64]
-            found[chunk] = side([rows[row] for row in chunk], linear).numpy()
+        for batch in by_length([len(row) for row in rows], 64):
+            found[batch] = side([rows[row] for row in batch], linear).numpy()
         return found
 
     def ranking() -> Ranking:
@@ -208,7 +212,7 @@ def _learner(
     def fresh(rng: random.Random) -> None:
         drawn[0] = rng
 
-    return Learner(head, [len(row) for row in contexts], loss, judge, fresh), ranking
+    return Learner(head, [len(row) for row in contexts], loss, ranking, judge, fresh)
 
 
 def _nearest(encoder: Encoder, replies: Sequence[str]) -> list[list[int]]:
@@ -243,10 +247,8 @@ def predict_ranking(
     from torch.nn import functional as fn
 
     def vectors(texts: Sequence[str], weight: Tensor) -> NDArray[np.float32]:
-        order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
         found = np.zeros((len(texts), encoder.dim), dtype=np.float32)
-        for at in range(0, len(order), 64):
-            rows = order[at : at + 64]
+        for rows in by_length([len(text) for text in texts], 64):
             block = encoder.encode_for_tasks([texts[row] for row in rows])
             pooled = encoder.pool(block.hidden[name], block.mask)
             found[rows] = fn.normalize(fn.linear(pooled, weight), dim=1).numpy()

@@ -26,15 +26,17 @@ if TYPE_CHECKING:
 
 OUT_OF_SCOPE = "oos"
 SENTIMENTS = ("negative", "neutral", "positive")
+EMOTIONS = ("anger", "disappointment", "confusion", "gratitude")
 _SENTIMENT_NAMES = {"neg": "negative", "neu": "neutral", "pos": "positive"}
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A text with one label."""
+    """A text with one label; ``emotions`` are those it shows, ``None`` where nobody said."""
 
     text: str
     label: str
+    emotions: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def read_labelled(path: Path, *, sentiment: bool = False) -> list[Labelled]:
 
     Args:
         path: JSONL or CSV with a header, plain or ``.gz``; ``intent`` is accepted for ``label``.
-        sentiment: Whether labels must be negative, neutral or positive.
+        sentiment: Whether labels must be negative, neutral or positive; ``emotions`` are read then too, where a row has them.
 
     Returns:
         The examples in file order.
@@ -69,10 +71,20 @@ def read_labelled(path: Path, *, sentiment: bool = False) -> list[Labelled]:
             label = _SENTIMENT_NAMES.get(label.lower(), label.lower())
             if label not in SENTIMENTS:
                 raise TrainingError(f"{path}:{line}: label {label!r} is none of {', '.join(SENTIMENTS)}")
-        examples.append(Labelled(text, label))
+        examples.append(Labelled(text, label, _felt(row, f"{path}:{line}") if sentiment else None))
     if not examples:
         raise TrainingError(f"{path}: no examples; rows with 'text' and 'label' are needed")
     return examples
+
+
+def _felt(row: dict[str, Any], where: str) -> tuple[str, ...] | None:
+    felt = row.get("emotions")
+    if felt is None or felt == "":
+        return None
+    named = felt.replace(",", " ").split() if isinstance(felt, str) else felt
+    if not isinstance(named, list) or set(map(str, named)) - set(EMOTIONS):
+        raise TrainingError(f"{where}: 'emotions' must be a list of {', '.join(EMOTIONS)}, got {str(felt)[:80]}")
+    return tuple(name for name in EMOTIONS if name in named)
 
 
 def read_tagged(path: Path) -> list[Tagged]:

@@ -41,6 +41,7 @@ def fit(
     build: Callable[[AdaptedEncoder], Learner],
     training_set: str,
     ranks: Ranks | None = None,
+    until: Mapping[int, int] | None = None,
 ) -> Fitted:
     """Train by the run's settings.
 
@@ -51,6 +52,7 @@ def fit(
         build: Makes the task's learner for an adapted encoder; called once per seed.
         training_set: Checksums of training and validation rows; a checkpoint of others is not taken up.
         ranks: The processes that train together.
+        until: Seed -> the epoch after which its training stops, where that was chosen before; nothing is judged then.
 
     Returns:
         Adapter and head of the best epoch, or of the soup.
@@ -60,6 +62,7 @@ def fit(
     settings, ranks = run.settings, ranks or Ranks()
     steps = steps_of(count, settings, ranks)
     mark = fingerprint(run, training_set, encoder.sha256, ranks.world)
+    until = until or {}
     history: list[Progress] = []
     found: list[list[Tensor]] = []
     scores: list[float] = []
@@ -67,16 +70,25 @@ def fit(
         adapted = AdaptedEncoder(encoder, settings, steps)
         torch.manual_seed(settings.seed)  # heads begin alike too
         learner = build(adapted)
-        kept_at = run.work / mark[:16] / f"seed-{seed}.safetensors" if run.work else None
+        stage = "refit-" if until else ""
+        kept_at = run.work / mark[:16] / f"{stage}seed-{seed}.safetensors" if run.work else None
         epochs = train(
-            adapted, learner, settings, seed=seed, ranks=ranks, kept_at=kept_at, fingerprint=mark, progress=run.progress
+            adapted,
+            learner,
+            settings,
+            seed=seed,
+            ranks=ranks,
+            kept_at=kept_at,
+            fingerprint=stage + mark,
+            until=until.get(seed, 0),
+            progress=run.progress,
         )
         history += epochs
         scores.append(max(one.score for one in epochs))
         found.append([p.detach().clone() for p in _weights(adapted, learner)])
     adapted.exact = True
     if len(found) > 1:
-        _fold(adapted, learner, found, scores)
+        _fold(adapted, learner, found, [] if until else scores)
     return Fitted(adapted, learner, tuple(history), mark)
 
 
@@ -131,7 +143,7 @@ def _weights(adapted: AdaptedEncoder, learner: Learner) -> list[Any]:
 
 
 def _fold(adapted: AdaptedEncoder, learner: Learner, found: list[list[Tensor]], scores: list[float]) -> None:
-    """Load the average of all trainings, or the best of them where the average judges worse."""
+    """Load the average of all trainings, or the best of them where the average judges worse than ``scores``, if any are given."""
     import torch
 
     own = _weights(adapted, learner)
@@ -142,6 +154,8 @@ def _fold(adapted: AdaptedEncoder, learner: Learner, found: list[list[Tensor]], 
                 parameter.copy_(value)
 
     load([torch.stack(parts).mean(0) for parts in zip(*found, strict=True)])
+    if not scores:
+        return
     with torch.inference_mode():
         folded = learner.judge()
     if folded < max(scores):

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from assistant.adapter_files import replace_text
 from assistant.errors import TrainingError
-from assistant.learning import conversation_ref, transcript_ref
-from assistant.records import Language
+from assistant.learning import Correction, transcript_ref
 from assistant.store import Store
 from finetune.harvested import Conversation, Decided
 from finetune.holdout import Row, key_of, pair_key
@@ -26,18 +25,6 @@ from finetune.wording import normalise
 
 #: Of a conversation -> the end of the night that saw it first.
 Seen = Mapping[str, datetime]
-
-
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """A correction, with the ref of the conversation it stands in."""
-
-    ref: str
-    question: str
-    answer: str
-    intent: str | None
-    lang: Language
-    at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,11 +165,7 @@ def gather(store: Store, task: str, since: datetime | None, until: datetime, see
             if at <= until:
                 conversations.append(Conversation(ref, one))
                 came[ref], marks[ref] = at, mark
-    corrections = [
-        Correction(conversation_ref(one.conversation_id), one.question, one.answer, one.intent, one.lang, one.at)
-        for one in learning.corrections()
-        if one.at <= until
-    ]
+    corrections = [one for one in learning.corrections() if one.at <= until]
     decided = [
         Decided(one.text, one.label, one.ref, one.lang, one.decided_at)
         for one in learning.labelled(task)
@@ -224,7 +207,6 @@ def write_seen(path: Path, gathered: Gathered, since: datetime | None, until: da
     for ref, at in gathered.came.items():
         night = until if since is None or at > since else at
         nights.setdefault(night.isoformat(), []).append(gathered.marks[ref])
-    path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, json.dumps({at: sorted(marks) for at, marks in sorted(nights.items())}) + "\n")
 
 

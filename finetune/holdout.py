@@ -118,7 +118,6 @@ def held_again(rows: Sequence[Row], path: Path, choose: Callable[[], Sequence[Ro
             raise TrainingError(f"{path}: cannot be read ({error}); delete it, and the night chooses again") from error
         return [row for row in rows if _mark(row) in marks]
     held = list(choose())
-    path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, json.dumps({"held": sorted(_mark(row) for row in held)}) + "\n")
     return held
 
@@ -177,7 +176,6 @@ def prune_holdout(path: Path, find: Callable[[Row], str | None]) -> int:
 
 def write_holdout(path: Path, rows: Sequence[Row]) -> None:
     """Replace the file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     replace_text(path, "".join(json.dumps(_value(row), ensure_ascii=False) + "\n" for row in rows))
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from assistant.adapter_files import Manifest
+from assistant.batches import by_length
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
 from assistant.heads import BUCKETS, bags, class_logits, hashed
@@ -28,8 +29,8 @@ from finetune.evaluate import (
     fit_temperature,
     softmax,
 )
-from finetune.examples import OUT_OF_SCOPE, SENTIMENTS, Labelled, check_labels, digest
-from finetune.fitting import fit, write_version
+from finetune.examples import OUT_OF_SCOPE, Labelled, check_labels, digest
+from finetune.fitting import Fitted, fit, write_version
 from finetune.loop import Learner
 from finetune.ranks import Ranks
 from finetune.recipe import Progress, Run, TrainSettings
@@ -41,8 +42,11 @@ if TYPE_CHECKING:
 
     from assistant.heads import Hashed
 
+    Finish = Callable[[Fitted, NDArray[np.float32], Sequence[Labelled]], "Finished"]
+
 #: Unit vectors need a scale to give peaked classes; it is folded into the deep weights when they are saved.
 SCALE = 12.0
+_PROBE_C = 30.0  # inverse strength of the probe's regularisation; the best of 1 to 100 on vectors of length 1
 _COPIES = 2  # augmented copies of an example; an epoch takes one of them or, every second time, the example itself
 
 
@@ -54,6 +58,16 @@ class Trained:
     history: tuple[Progress, ...]
     truth: NDArray[np.int64]
     chances: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a task adds to a finished classifier: tensors and facts of its head, scores, thresholds."""
+
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    head: Mapping[str, Any] = field(default_factory=dict)
+    scores: Mapping[str, float] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
 
 def class_head(dim: int, classes: int) -> torch.nn.Module:
@@ -98,6 +112,7 @@ def train_classifier(
     *,
     labels: Sequence[str] = (),
     ranks: Ranks | None = None,
+    finish: Finish | None = None,
 ) -> Trained:
     """Train one classifier adapter and write it, complete with manifest, into the run's staged folder.
 
@@ -108,6 +123,8 @@ def train_classifier(
         encoder: The frozen base.
         labels: Fixed label order; empty means the sorted labels of the training set.
         ranks: The processes that train together.
+        finish: Adds what a task has of its own, given the fitted adapter, the validation chances ``(n, C)`` and rows; its
+            thresholds stand in place of the check's.
 
     Returns:
         The manifest, the epochs, and the judged validation rows.
@@ -126,44 +143,51 @@ def train_classifier(
     if not held:
         raise TrainingError(f"validation holds none of the labels that are trained ({', '.join(names[:5])}, …)")
     data = _Rows(training, held, names)
-
-    def build(adapted: AdaptedEncoder) -> Learner:
-        learner, scorers[0] = _learner(adapted, data, run.settings)
-        return learner
-
-    scorers: list[Any] = [None]
-    fitted = fit(run, encoder, len(training), build, digest(training) + digest(held), ranks)
+    checksum = digest(training) + digest(held)
+    fitted = _fit(run, encoder, data, checksum, ranks)
+    history = fitted.history
     with torch.inference_mode():
-        logits = scorers[0]()
+        logits = fitted.learner.predict()
     temperature = fit_temperature(logits, data.truth)
     chances = softmax(logits / temperature)
+    if run.settings.refit:
+        fitted = _fit(run, encoder, _Rows([*training, *held], held, names), checksum, ranks, until=_best_epochs(history))
+    more = finish(fitted, chances, held) if finish else Finished(thresholds=choose_thresholds(chances, data.truth, names))
+    scores = {f"validation_{key}": value for key, value in classification_figures(chances, data.truth, names).items()}
     head: Any = fitted.learner.head
     tensors = {
         "deep.weight": head.deep.weight.detach() * SCALE,
         "deep.bias": head.deep.bias.detach() * SCALE,
         "wide.weight": head.wide.weight.detach().to(torch.float16),
+        **more.tensors,
     }
     values = {
         "labels": names,
         "training_set": {"sha256": digest(training), "examples": len(training)},
-        "scores": {f"validation_{key}": value for key, value in classification_figures(chances, data.truth, names).items()},
-        "thresholds": choose_thresholds(chances, data.truth, names),
+        "scores": {**scores, **more.scores},
+        "thresholds": more.thresholds,
         "temperature": temperature,
-        "head": {"kind": "wide-and-deep", "buckets": BUCKETS},
+        "head": {"kind": "wide-and-deep", "buckets": BUCKETS, **more.head},
     }
-    return Trained(write_version(run, fitted, encoder, tensors, values), fitted.history, data.truth, chances)
+    return Trained(write_version(run, fitted, encoder, tensors, values), history, data.truth, chances)
 
 
-def train_sentiment(
-    run: Run,
-    training: Sequence[Labelled],
-    validation: Sequence[Labelled],
-    encoder: Encoder,
-    *,
-    ranks: Ranks | None = None,
-) -> Trained:
-    """Train a sentiment adapter: the classifier with the labels negative, neutral, positive, in this order."""
-    return train_classifier(run, training, validation, encoder, labels=SENTIMENTS, ranks=ranks)
+def _fit(
+    run: Run, encoder: Encoder, data: _Rows, training_set: str, ranks: Ranks | None, until: Mapping[int, int] | None = None
+) -> Fitted:
+    def build(adapted: AdaptedEncoder) -> Learner:
+        return _learner(adapted, data, run.settings)
+
+    return fit(run, encoder, len(data.texts), build, training_set, ranks, until)
+
+
+def _best_epochs(history: Sequence[Progress]) -> dict[int, int]:
+    """Return the epoch that scored best for each seed."""
+    best: dict[int, Progress] = {}
+    for one in history:
+        if one.seed not in best or one.score >= best[one.seed].score:
+            best[one.seed] = one
+    return {seed: one.epoch for seed, one in best.items()}
 
 
 class _Rows:
@@ -179,8 +203,8 @@ class _Rows:
         self.oos = names.index(OUT_OF_SCOPE) if OUT_OF_SCOPE in names else -1  # type: ignore[attr-defined]
 
 
-def _learner(adapted: AdaptedEncoder, data: _Rows, settings: TrainSettings) -> tuple[Learner, Any]:
-    """Return the learner, and a function that gives the validation rows' logits ``(n, C)``."""
+def _learner(adapted: AdaptedEncoder, data: _Rows, settings: TrainSettings) -> Learner:
+    """Return the learner; it predicts the validation rows' logits ``(n, C)``."""
     import torch
     from torch.nn import functional as fn
 
@@ -194,23 +218,24 @@ def _learner(adapted: AdaptedEncoder, data: _Rows, settings: TrainSettings) -> t
     grams = [[hashed(text) for text in texts] for texts in copies]
     taken = [0] * len(data.texts)
     judged, judged_grams = adapted.prepare(data.judged), [hashed(text) for text in data.judged]
-    imprint(head, adapted, states[0], targets)
+    begin = probe if settings.head_start == "probe" else imprint
+    begin(head, adapted, states[0], targets)
 
     def fresh(rng: random.Random) -> None:
         taken[:] = [0 if len(copies) == 1 or rng.random() < 0.5 else rng.randrange(1, len(copies)) for _ in taken]
 
     def scored(lower: Sequence[Prepared], rows: Sequence[Hashed]) -> tuple[Tensor, Tensor]:
-        pooled = adapted.pool(*adapted.hidden(lower))
+        vectors = adapted.pool(*adapted.hidden(lower))
         buckets, offsets, values = bags(rows)
         wide = fn.embedding_bag(buckets, head.wide.weight, offsets, mode="sum", per_sample_weights=values)
-        dropped = fn.dropout(pooled, settings.dropout, training=head.training)
-        return SCALE * head.deep(dropped) + wide, pooled
+        dropped = fn.dropout(vectors, settings.dropout, training=head.training)
+        return SCALE * head.deep(dropped) + wide, vectors
 
     def loss(batch: list[int]) -> Tensor:
-        logits, pooled = scored([states[taken[row]][row] for row in batch], [grams[taken[row]][row] for row in batch])
+        logits, vectors = scored([states[taken[row]][row] for row in batch], [grams[taken[row]][row] for row in batch])
         wanted = targets[batch]
         value = fn.cross_entropy(logits, wanted, weight=weights, label_smoothing=settings.label_smoothing)
-        return value + settings.contrast * contrastive(pooled, wanted) if settings.contrast else value
+        return value + settings.contrast * contrastive(vectors, wanted) if settings.contrast else value
 
     def predict() -> NDArray[np.float32]:
         parts = [scored(judged[at : at + 128], judged_grams[at : at + 128])[0].numpy() for at in range(0, len(judged), 128)]
@@ -225,7 +250,7 @@ def _learner(adapted: AdaptedEncoder, data: _Rows, settings: TrainSettings) -> t
         chance = softmax(found)[np.arange(len(data.truth)), data.truth]
         return 0.8 * right + 0.18 * apart + 0.02 * math.exp(float(np.log(chance + 1e-9).mean()))
 
-    return Learner(head, [len(row) for row in states[0]], loss, judge, fresh), predict
+    return Learner(head, [len(row) for row in states[0]], loss, predict, judge, fresh)
 
 
 def imprint(head: Any, adapted: AdaptedEncoder, states: Sequence[Prepared], targets: Tensor) -> None:
@@ -240,16 +265,45 @@ def imprint(head: Any, adapted: AdaptedEncoder, states: Sequence[Prepared], targ
     import torch
     from torch.nn import functional as fn
 
-    order = sorted(range(len(states)), key=lambda row: len(states[row]))
-    sums = torch.zeros_like(head.deep.weight)
     with torch.no_grad():
-        for at in range(0, len(order), 128):
-            rows = order[at : at + 128]
-            sums.index_add_(0, targets[rows], adapted.pool(*adapted.hidden([states[row] for row in rows])))
+        sums = torch.zeros_like(head.deep.weight).index_add_(0, targets, pooled(adapted, states))
         present = sums.norm(dim=1) > 0
         centred = fn.normalize(sums, dim=1)
         centred = centred - centred[present].mean(0)
         head.deep.weight[present] = centred[present]
+
+
+def probe(head: Any, adapted: AdaptedEncoder, states: Sequence[Prepared], targets: Tensor) -> None:
+    """Begin the deep half with logistic regression on the frozen encoder, so that fine-tuning starts from a good head.
+
+    Linear probing before fine-tuning keeps the encoder's features from being torn about by a head that knows nothing yet (Kumar
+    et al. 2022, arXiv:2202.10054).
+
+    Args:
+        head: The head; a class without an example keeps its small random row.
+        adapted: The encoder before training.
+        states: The training texts.
+        targets: Their class rows ``(n,)``, of two classes at least.
+    """
+    import torch
+    from sklearn.linear_model import LogisticRegression
+
+    with torch.no_grad():
+        found = LogisticRegression(C=_PROBE_C, max_iter=1000).fit(pooled(adapted, states).numpy(), targets.numpy())
+        weight, bias = (torch.tensor(part, dtype=torch.float32) / SCALE for part in (found.coef_, found.intercept_))
+        if len(found.classes_) == 2:  # one plane between the two, which scikit-learn gives once
+            weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
+        head.deep.weight[found.classes_], head.deep.bias[found.classes_] = weight, bias
+
+
+def pooled(adapted: AdaptedEncoder, states: Sequence[Prepared]) -> Tensor:
+    """Return the unit vectors of all texts ``(n, D)``, as the adapter stands."""
+    import torch
+
+    found = torch.zeros(len(states), adapted.dim)
+    for rows in by_length([len(state) for state in states], 128):
+        found[rows] = adapted.pool(*adapted.hidden([states[row] for row in rows]))
+    return found
 
 
 def contrastive(pooled: Tensor, wanted: Tensor, temperature: float = 0.1) -> Tensor:
@@ -291,10 +345,8 @@ def predict_classes(
     Returns:
         Probabilities ``(n, C)``.
     """
-    order = sorted(range(len(texts)), key=lambda row: len(texts[row]))
     found = np.zeros((len(texts), len(head["deep.bias"])), dtype=np.float32)
-    for at in range(0, len(texts), batch):
-        rows = order[at : at + batch]
+    for rows in by_length([len(text) for text in texts], batch):
         chunk = [texts[row] for row in rows]
         block = encoder.encode_for_tasks(chunk)
         found[rows] = (class_logits(head, encoder.pool(block.hidden[name], block.mask), chunk) / temperature).numpy()

@@ -32,6 +32,7 @@ class Learner:
         head: Its own parameters; those whose name starts with ``wide`` get their own learning rate.
         lengths: Token count of every training example.
         loss: Row numbers -> mean loss of these rows.
+        predict: Judges the validation rows as the weights stand; what it returns is the task's. Called in eval mode.
         judge: Score on validation in [0, 1]; called in eval mode after every epoch.
         fresh: Called at the beginning of an epoch with a source of randomness; chooses augmented copies and the like.
     """
@@ -39,6 +40,7 @@ class Learner:
     head: torch.nn.Module
     lengths: Sequence[int]
     loss: Callable[[list[int]], Tensor]
+    predict: Callable[[], Any]
     judge: Callable[[], float]
     fresh: Callable[[random.Random], None] = lambda rng: None
 
@@ -71,6 +73,7 @@ def train(
     ranks: Ranks | None = None,
     kept_at: Path | None = None,
     fingerprint: str = "",
+    until: int = 0,
     progress: Callable[[Progress], None] | None = None,
 ) -> list[Progress]:
     """Train adapter and head together, keep the epoch that scored best on validation.
@@ -83,6 +86,7 @@ def train(
         ranks: The processes that train together.
         kept_at: Checkpoint file; a run with the same fingerprint goes on from it.
         fingerprint: Of settings and examples.
+        until: Stop after this epoch and keep its weights, however they judge; 0 lets validation choose.
         progress: Called after each epoch that is run here, on the first process.
 
     Returns:
@@ -96,16 +100,17 @@ def train(
     found = checkpoint.load(kept_at, fingerprint) if kept_at else None
     if found is not None:
         history = state.restore(found)
-    for epoch in range(len(history) + 1, settings.epochs + 1):
-        if history and len(history) - max(history, key=lambda one: one.score).epoch >= settings.patience:
+    for epoch in range(len(history) + 1, (until or settings.epochs) + 1):
+        if not until and history and len(history) - max(history, key=lambda one: one.score).epoch >= settings.patience:
             break
         started = time.perf_counter()
         rng = random.Random(f"{seed} {epoch}")
         torch.manual_seed(seed * 1000 + epoch)
         loss = state.epoch(rng, ranks)
         score = ranks.agree(state.judged() if ranks.first else 0.0)
-        history.append(Progress(epoch, settings.epochs, loss, score, time.perf_counter() - started, seed))
-        if score >= max(one.score for one in history):
+        seconds = time.perf_counter() - started
+        history.append(Progress(epoch, until or settings.epochs, loss, score, seconds, seed, refit=bool(until)))
+        if until or score >= max(one.score for one in history):
             state.keep()
         if ranks.first:
             if kept_at:

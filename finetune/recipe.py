@@ -19,6 +19,7 @@ from assistant.errors import TrainingError
 METHODS = {"lora": 6e-4, "adalora": 2e-3, "ia3": 2e-2, "prefix": 1e-2, "prompt": 2e-2}
 TASKS = ("intent", "sentiment", "slots", "dialog")
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
+HEAD_STARTS = ("means", "probe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +48,12 @@ class TrainSettings:
         typing_noise: Share of words with a typing error in an augmented copy; ``casing``, ``token_dropout`` and ``synonyms``
             are shares of texts, words and words likewise. All zero: no copies are made.
         adversarial: Length of the FGM step against the embeddings, relative to theirs; 0 for none.
-        replay: Share of older examples mixed into a training on new ones.
+        replay: Share of older examples mixed into a training on new ones; counts for ``deskhand retrain`` only.
         seeds: Trainings with different data order, folded into one adapter.
+        head_start: How a classifier's head begins: ``means`` (of the classes' vectors) or ``probe``, logistic regression on the
+            frozen encoder, which wants lower rates after it.
+        refit: A classifier is trained anew on training and validation rows together, for as many epochs as validation chose.
+            Scores, temperature and thresholds are those of the training that validation judged.
     """
 
     method: str = "lora"
@@ -79,6 +84,8 @@ class TrainSettings:
     adversarial: float = 0.0
     replay: float = 0.3
     seeds: int = 1
+    head_start: str = "means"
+    refit: bool = False
     seed: int = 7
 
     @property
@@ -128,6 +135,14 @@ class TrainSettings:
         for name in deaf.get(task, ()):
             if getattr(self, name):
                 faults.append(f"{name} = {getattr(self, name)} does nothing for {task}; leave it at 0")
+        if self.head_start not in HEAD_STARTS:
+            faults.append(f"head_start {self.head_start!r} is none of {', '.join(HEAD_STARTS)}")
+        if task in ("slots", "dialog"):
+            faults += [
+                f"{name} does nothing for {task}; leave it out"
+                for name, on in (("head_start = probe", self.head_start == "probe"), ("refit", self.refit))
+                if on
+            ]
         if self.class_weights not in CLASS_WEIGHTS:
             faults.append(f"class_weights {self.class_weights!r} is none of {', '.join(CLASS_WEIGHTS)}")
         if set(self.linears) - set(LINEARS) or not self.linears:
@@ -149,7 +164,10 @@ class TrainSettings:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One finished epoch: mean loss, validation score in [0, 1], seconds it took."""
+    """One finished epoch: mean loss, validation score in [0, 1], seconds it took.
+
+    In a ``refit`` the validation rows are trained on, and the score says nothing.
+    """
 
     epoch: int
     epochs: int
@@ -157,6 +175,7 @@ class Progress:
     score: float
     seconds: float = 0.0
     seed: int = 0
+    refit: bool = False
 
 
 @dataclass(frozen=True, slots=True)

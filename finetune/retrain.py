@@ -18,6 +18,7 @@ from assistant.errors import TrainingError
 from assistant.learning import ReviewItem, RunState, TrainingRun
 from assistant.registry import AdapterVersion
 from finetune.comparing import class_chances
+from finetune.erasure import erase_learned
 from finetune.gathering import Gathered, Window, gather, read_seen, write_seen
 from finetune.harvest import Harvest, harvest
 from finetune.harvested import Example
@@ -152,7 +153,10 @@ class _Night:
 
     def run(self) -> Night:
         night, place, plan, task = self.night, self.place, self.plan, self.night.task
-        champion = self.champion()
+        served = place.registry.load_serving(task, place.encoder.sha256)
+        champion, fault = (served.adapter, served.fault) if served else (None, "")
+        if fault:
+            self.means.tell(f"{task}: {fault}")
         everything = gather(place.store, task, night.since, night.until, read_seen(self.book))
         fresh = everything.within(Window(night.since, night.until))
         if not night.resumed:  # one that goes on does not see what came in meanwhile
@@ -190,7 +194,7 @@ class _Night:
             return self.nothing(why, counts)
         counts |= {"training": len(examples.training), "validation": len(examples.validation)}
         candidate = self.train(training, examples, everything, found, counts)
-        return self.conclude(everything, candidate, champion, holdout, counts)
+        return self.conclude(everything, candidate, champion, fault, holdout, counts)
 
     @property
     def book(self) -> Path:
@@ -205,11 +209,6 @@ class _Night:
         if not _trained(self.place, self.night.task, self.night.version):
             shutil.rmtree(self.folder, ignore_errors=True)
         return Night(self.night.task, "nothing", why, None, counts or {})
-
-    def champion(self) -> AdapterVersion | None:
-        registry, task = self.place.registry, self.night.task
-        name = registry.champion(task)
-        return registry.load(task, name, self.place.encoder.sha256) if name else None
 
     def harvest(self, usable: Gathered, champion: AdapterVersion | None) -> Harvest:
         place, means, dialog = self.place, self.means, self.night.task == "dialog"
@@ -310,6 +309,7 @@ class _Night:
         everything: Gathered,
         candidate: AdapterVersion,
         champion: AdapterVersion | None,
+        fault: str,
         holdout: Holdout,
         counts: Mapping[str, int],
     ) -> Night:
@@ -320,10 +320,12 @@ class _Night:
         if outcome is None or outcome.against != against:  # somebody promoted another one meanwhile
             if against == night.version:
                 champion = None
-            outcome = judge_night(night, place, self.plan, candidate, champion, holdout, counts)
+            outcome = judge_night(night, place, self.plan, candidate, champion, holdout, counts, fault)
         self.means.check()
         act(night, place, self.means, self.plan, outcome, holdout)
         write_seen(self.book, everything, night.since, night.until)
+        # Whoever was erased while this night went on: its page and its holdout were written after that.
+        erase_learned(place.store, place.holdout, place.runs, night.task)
         return outcome.as_night(night.task, night.version)
 
 

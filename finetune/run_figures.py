@@ -37,23 +37,18 @@ class Plot:
     alt: str
 
 
-def loss_curve(epochs: Sequence[int], losses: Sequence[float], validation: Sequence[float | None]) -> Plot:
+def loss_curve(epochs: Sequence[int], losses: Sequence[float]) -> Plot:
     """Draw the loss of every epoch.
 
     Args:
         epochs: Epoch numbers, from 1; where a number does not rise, another run (seed) begins.
         losses: Mean training loss of each epoch.
-        validation: Loss on validation, where it was measured.
 
     Returns:
         The picture.
     """
     figure, axes = _blank("epoch", "loss")
-    held = [np.nan if value is None else value for value in validation]
-    _epoch_lines(axes, epochs, losses, "training", ACCENT, "-")
-    if not np.isnan(held).all():
-        _epoch_lines(axes, epochs, held, "validation", WARM, "--")
-        axes.legend(frameon=False, labelcolor=INK)
+    _epoch_lines(axes, epochs, losses)
     axes.set_ylim(bottom=0.0)
     return _plot(figure, "loss", f"Loss over {len(epochs)} epochs, from {losses[0]:.3g} to {losses[-1]:.3g}.")
 
@@ -69,7 +64,7 @@ def score_curve(epochs: Sequence[int], scores: Sequence[float]) -> Plot:
         The picture.
     """
     figure, axes = _blank("epoch", "score on validation")
-    _epoch_lines(axes, epochs, scores, "score", ACCENT, "-")
+    _epoch_lines(axes, epochs, scores)
     if np.isnan(scores).all():
         return _plot(figure, "score", "No epoch has a score.")
     best = int(np.nanargmax(scores))
@@ -238,16 +233,13 @@ def _as_percent(axes: Axes, which: str) -> None:
             axis.set_major_formatter(PercentFormatter(1.0))
 
 
-def _epoch_lines(axes: Axes, epochs: Sequence[int], values: Sequence[float], name: str, color: str, style: str) -> None:
+def _epoch_lines(axes: Axes, epochs: Sequence[int], values: Sequence[float]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     begins = [0, *(at for at in range(1, len(epochs)) if epochs[at] <= epochs[at - 1]), len(epochs)]
-    for run, (start, end) in enumerate(pairwise(begins)):
-        label = name if not run else None
-        fade = 1.0 if len(begins) == 2 else 0.65
-        axes.plot(
-            epochs[start:end], values[start:end], color=color, linestyle=style, marker="o", markersize=3, label=label, alpha=fade
-        )
+    fade = 1.0 if len(begins) == 2 else 0.65
+    for start, end in pairwise(begins):
+        axes.plot(epochs[start:end], values[start:end], color=ACCENT, marker="o", markersize=3, alpha=fade)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 

@@ -13,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from assistant.adapter_files import replace_text
+from assistant.adapter_files import Manifest, replace_text
 from assistant.errors import TrainingError
 from finetune import run_figures
 from finetune.bootstrap import interval
 from finetune.evaluate import classification_figures
 from finetune.examples import OUT_OF_SCOPE
+from finetune.recipe import Progress
 from finetune.run_figures import Plot
 from finetune.run_tables import Judged, class_rows, confusions, slot_faults, worst_mistakes
 
@@ -57,17 +58,6 @@ _SHARES = ("accuracy", "coverage", "recall_at", "oos_recall", "precision", "reca
 
 
 @dataclass(frozen=True, slots=True)
-class EpochPoint:
-    """One finished epoch: mean loss, validation score in [0, 1], loss on validation if measured, seconds it took."""
-
-    epoch: int
-    loss: float
-    score: float
-    validation_loss: float | None = None
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
 class SpanMistake:
     """A text whose slots were not found exactly; spans are ``(start, end, slot)`` in characters."""
 
@@ -91,38 +81,20 @@ class RunRecord:
     """All that is known of a finished training run.
 
     Attributes:
-        task: ``intent``, ``sentiment``, ``slots`` or ``dialog``.
-        version: Name of the new version.
-        base: Name of the frozen base encoder.
-        created_at: When the run ended, as the manifest has it.
-        settings: How it was trained.
-        training_set: Size, checksum and origin of the examples.
+        manifest: Of the version that it made.
         history: Epochs in order; with several seeds their numbers begin anew.
-        labels: The C class names.
-        truth: Class rows ``(n,)`` of the judged texts; -1 for a label the version does not know.
-        chances: Calibrated chances ``(n, C)``.
         texts: The n judged texts; for slots all judged texts, or none if they were not kept.
-        scores: Figures of the manifest.
-        thresholds: ``min_confidence`` and, with an ``oos`` label, ``max_out_of_scope``.
-        temperature: That calibrated the chances.
+        truth: Class rows ``(n,)`` of the judged texts; -1 for a label the version does not know. None without classes.
+        chances: Calibrated chances ``(n, C)``.
         spans: For slots, the texts with mistakes.
         ranks: For dialog, all judged contexts.
     """
 
-    task: str
-    version: str
-    base: str
-    created_at: str
-    settings: Mapping[str, object]
-    training_set: Mapping[str, object]
-    history: tuple[EpochPoint, ...]
-    labels: tuple[str, ...]
-    truth: NDArray[np.int64]
-    chances: NDArray[np.float32]
+    manifest: Manifest
+    history: tuple[Progress, ...]
     texts: tuple[str, ...]
-    scores: Mapping[str, float]
-    thresholds: Mapping[str, float]
-    temperature: float
+    truth: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    chances: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
     spans: tuple[SpanMistake, ...] | None = None
     ranks: tuple[RankedReply, ...] | None = None
 
@@ -184,7 +156,7 @@ def run_page(record: RunRecord) -> str:
     }
     template = environment.from_string(resources.files("finetune").joinpath(_TEMPLATE).read_text(encoding="utf-8"))
     judged = len(record.truth)
-    rows = Judged(record.labels, record.truth, record.chances, record.texts)
+    rows = Judged(record.manifest.labels, record.truth, record.chances, record.texts)
     mistakes = worst_mistakes(rows) if judged else []
     return template.render(
         record=record,
@@ -204,10 +176,10 @@ def run_page(record: RunRecord) -> str:
         misranked=sorted((one for one in record.ranks or () if one.rank > 1), key=lambda one: -one.rank),
         most=MOST_MISTAKES,
         cut=MOST_CHARACTERS,
-        settings=_facts(record.settings),
-        training_set=_facts(record.training_set),
-        scores=_facts(record.scores),
-        thresholds=_facts({**record.thresholds, "temperature": record.temperature}),
+        settings=_facts(record.manifest.method),
+        training_set=_facts(record.manifest.training_set),
+        scores=_facts(record.manifest.scores),
+        thresholds=_facts({**record.manifest.thresholds, "temperature": record.manifest.temperature}),
     )
 
 
@@ -217,24 +189,24 @@ def check(record: RunRecord) -> None:
     Raises:
         TrainingError: Naming the sizes that differ.
     """
-    rows = len(record.truth)
-    where = f"record of {record.task} {record.version}"
-    if rows and record.chances.shape != (rows, len(record.labels)):
+    rows, labels = len(record.truth), len(record.manifest.labels)
+    where = f"record of {record.manifest.task} {record.manifest.version}"
+    if rows and record.chances.shape != (rows, labels):
         shape = record.chances.shape
-        raise TrainingError(f"{where}: chances {shape} for {rows} rows of {len(record.labels)} labels; give one chance for each")
+        raise TrainingError(f"{where}: chances {shape} for {rows} rows of {labels} labels; give one chance for each")
     if rows and len(record.texts) != rows:
         raise TrainingError(f"{where}: {len(record.texts)} texts for {rows} rows; give one text for each")
-    if rows and not (record.truth.min() >= -1 and record.truth.max() < len(record.labels)):
-        raise TrainingError(f"{where}: truth beyond the {len(record.labels)} labels; use -1 for a label that is not known")
+    if rows and not (record.truth.min() >= -1 and record.truth.max() < labels):
+        raise TrainingError(f"{where}: truth beyond the {labels} labels; use -1 for a label that is not known")
     if record.ranks and min(one.rank for one in record.ranks) < 1:
         raise TrainingError(f"{where}: a rank below 1; the first reply has rank 1")
 
 
 def headlines(record: RunRecord) -> list[Headline]:
     """Return the figures at the top: of the judged rows or ranks if there are any, of the manifest else."""
-    figures: Mapping[str, float] = record.scores
+    figures: Mapping[str, float] = record.manifest.scores
     if len(record.truth):
-        figures = classification_figures(record.chances, record.truth, record.labels)
+        figures = classification_figures(record.chances, record.truth, record.manifest.labels)
         inside = _inside(record)
         if not inside.any():
             figures = {name: value for name, value in figures.items() if name.startswith("oos")}
@@ -256,18 +228,17 @@ def headlines(record: RunRecord) -> list[Headline]:
 
 def _inside(record: RunRecord) -> NDArray[np.bool_]:
     """Say which rows are in scope."""
-    if OUT_OF_SCOPE not in record.labels:
+    if OUT_OF_SCOPE not in record.manifest.labels:
         return np.ones(len(record.truth), dtype=bool)
-    inside: NDArray[np.bool_] = record.truth != record.labels.index(OUT_OF_SCOPE)
+    inside: NDArray[np.bool_] = record.truth != record.manifest.labels.index(OUT_OF_SCOPE)
     return inside
 
 
-def _curves(history: Sequence[EpochPoint]) -> list[Plot]:
+def _curves(history: Sequence[Progress]) -> list[Plot]:
     if not history:
         return []
     epochs, losses = [one.epoch for one in history], [one.loss for one in history]
-    held = [one.validation_loss for one in history]
-    return [run_figures.loss_curve(epochs, losses, held), run_figures.score_curve(epochs, [one.score for one in history])]
+    return [run_figures.loss_curve(epochs, losses), run_figures.score_curve(epochs, [one.score for one in history])]
 
 
 def _reliability(record: RunRecord) -> Plot | None:
@@ -276,7 +247,7 @@ def _reliability(record: RunRecord) -> Plot | None:
     if not inside.any():
         return None
     chances, truth = record.chances[inside], record.truth[inside]
-    error = classification_figures(record.chances, record.truth, record.labels)["ece"]
+    error = classification_figures(record.chances, record.truth, record.manifest.labels)["ece"]
     return run_figures.reliability(chances.max(axis=1), chances.argmax(axis=1) == truth, error)
 
 
@@ -285,15 +256,16 @@ def _answering(record: RunRecord) -> Answering | None:
     inside = _inside(record)
     open_for_answer = np.ones(len(inside), dtype=bool)
     business = record.chances
-    if OUT_OF_SCOPE in record.labels and len(inside):
-        oos = record.labels.index(OUT_OF_SCOPE)
-        open_for_answer = record.chances[:, oos] <= record.thresholds.get("max_out_of_scope", 1.0)
+    labels, thresholds = record.manifest.labels, record.manifest.thresholds
+    if OUT_OF_SCOPE in labels and len(inside):
+        oos = labels.index(OUT_OF_SCOPE)
+        open_for_answer = record.chances[:, oos] <= thresholds.get("max_out_of_scope", 1.0)
         business = record.chances.copy()
         business[:, oos] = 0.0
     rows = inside & open_for_answer
     if not rows.any():
         return None
-    least, total = record.thresholds.get("min_confidence"), int(inside.sum())
+    least, total = thresholds.get("min_confidence"), int(inside.sum())
     chances, truth = business[rows], record.truth[rows]
     plot = run_figures.coverage_curve(chances.max(axis=1), chances.argmax(axis=1) == truth, total, least)
     slipped = ~inside & open_for_answer & (business.max(axis=1) >= (least or 0.0))
@@ -304,8 +276,8 @@ def _scope(record: RunRecord) -> Plot | None:
     outside = ~_inside(record)
     if not outside.any():
         return None
-    scores = record.chances[:, record.labels.index(OUT_OF_SCOPE)]
-    return run_figures.scope_histogram(scores, outside, record.thresholds.get("max_out_of_scope"))
+    scores = record.chances[:, record.manifest.labels.index(OUT_OF_SCOPE)]
+    return run_figures.scope_histogram(scores, outside, record.manifest.thresholds.get("max_out_of_scope"))
 
 
 def _ranks(record: RunRecord) -> NDArray[np.int64]:

@@ -20,9 +20,10 @@ from finetune.board import Board
 from finetune.dialog import train_dialog
 from finetune.examples import Labelled, Tagged, check_labels, read_labelled, read_pairs, read_tagged, split, unleaked
 from finetune.harvested import Pair
-from finetune.intent import train_classifier, train_sentiment
+from finetune.intent import train_classifier
 from finetune.ranks import Ranks
 from finetune.recipe import TASKS, Progress, Run, TrainSettings
+from finetune.sentiment import train_sentiment
 from finetune.slots import train_slots
 
 PAGE = "run.html"
@@ -62,11 +63,7 @@ def read_split(task: str, training: Sequence[Path], validation: Path | None, see
         pairs = [pair for path in training for pair in read_pairs(path)]
         if validation:
             return Split(tuple(pairs), tuple(read_pairs(validation)))
-        refs = sorted({pair.ref for pair in pairs})
-        held_refs = set(refs[::10])
-        return Split(
-            tuple(pair for pair in pairs if pair.ref not in held_refs), tuple(pair for pair in pairs if pair.ref in held_refs)
-        )
+        return split_pairs(pairs)
     sentiment = task == "sentiment"
     rows = [example for path in training for example in read_labelled(path, sentiment=sentiment)]
     if validation:
@@ -78,6 +75,12 @@ def read_split(task: str, training: Sequence[Path], validation: Path | None, see
         check_labels(rows, least=3)  # one of three goes to validation, two are left to learn from
         rows, held = split(rows, 0.1, seed)
     return Split(tuple(rows), tuple(held))
+
+
+def split_pairs(pairs: Sequence[Pair]) -> Split:
+    """Hold a tenth of the conversations apart; all pairs of one stand on one side."""
+    held = set(sorted({pair.ref for pair in pairs})[::10])
+    return Split(tuple(one for one in pairs if one.ref not in held), tuple(one for one in pairs if one.ref in held))
 
 
 def train_split(run: Run, examples: Split, encoder: Encoder, *, ranks: Ranks | None = None, page: Path | None = None) -> Manifest:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from assistant.adapter_files import Manifest
+from assistant.batches import by_length
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
 from assistant.heads import behind_question, spans_from_tags
@@ -89,7 +90,6 @@ def train_slots(
     labels = ("O", *(f"{kind}-{slot}" for slot in slots for kind in "BI"))
     rows = {label: row for row, label in enumerate(labels)}
     settings = run.settings
-    finders: list[Any] = [None]
 
     def build(adapted: AdaptedEncoder) -> Learner:
         head: Any = torch.nn.Module()
@@ -121,11 +121,9 @@ def train_slots(
             return fn.cross_entropy(logits.flatten(0, 1), wanted.flatten(), label_smoothing=settings.label_smoothing)
 
         def predict() -> Spans:
-            order = sorted(range(len(judged)), key=lambda row: len(judged[row]))
             spans: Spans = [[] for _ in judged]
-            for at in range(0, len(order), 128):
-                chunk = order[at : at + 128]
-                for row, tags in zip(chunk, scores([judged[row] for row in chunk]).argmax(-1).tolist(), strict=True):
+            for batch in by_length([len(row) for row in judged], 128):
+                for row, tags in zip(batch, scores([judged[row] for row in batch]).argmax(-1).tolist(), strict=True):
                     names = [labels[tag] for tag in tags[: len(judged[row])]]
                     spans[row] = _own_spans(names, judged[row].offsets, validation[row])
             return spans
@@ -133,12 +131,11 @@ def train_slots(
         def judge() -> float:
             return span_figures(predict(), [example.spans for example in validation])["f1"]
 
-        finders[0] = predict
-        return Learner(head, [len(row) for row in prepared[0]], loss, judge, fresh)
+        return Learner(head, [len(row) for row in prepared[0]], loss, predict, judge, fresh)
 
     fitted = fit(run, encoder, len(training), build, digest(training) + digest(validation), ranks)
     with torch.inference_mode():
-        found: Spans = finders[0]()
+        found: Spans = fitted.learner.predict()
     figures = span_figures(found, [example.spans for example in validation])
     head: Any = fitted.learner.head
     values = {
@@ -168,10 +165,8 @@ def predict_slots(
     Returns:
         The spans found in each text.
     """
-    order = sorted(range(len(examples)), key=lambda row: len(examples[row].text))
     found: Spans = [[] for _ in examples]
-    for at in range(0, len(order), 64):
-        rows = order[at : at + 64]
+    for rows in by_length([len(example.text) for example in examples], 64):
         block = encoder.encode_for_tasks([behind_question(examples[row].text, examples[row].asked) for row in rows])
         scores = block.hidden[name] @ head["deep.weight"].T + head["deep.bias"]
         for place, (row, tags) in enumerate(zip(rows, scores.argmax(-1).tolist(), strict=True)):

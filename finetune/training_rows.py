@@ -13,14 +13,14 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
+from finetune.dialog import too_few
 from finetune.examples import Labelled, read_labelled, split
 from finetune.harvested import LEVELS, Example, Pair
 from finetune.holdout import Row, key_of, without
-from finetune.session import Split
+from finetune.session import Split, split_pairs
 
 #: Of every label so many older examples stay however small the share is: a label that is sampled away is forgotten.
 LEAST_REPLAYED = 16
-_LEAST_PAIRS, _LEAST_REPLIES = 16, 2
 
 
 def given_rows(task: str, folder: Path) -> list[Example]:
@@ -112,9 +112,7 @@ def split_for_training(task: str, rows: Sequence[Row], seed: int) -> Split:
         Both sides; a label of fewer than three examples is on neither, for two are needed to learn and one to check.
     """
     if task == "dialog":
-        pairs = [row for row in rows if isinstance(row, Pair)]
-        held = set(sorted({pair.ref for pair in pairs})[::10])
-        return Split(tuple(p for p in pairs if p.ref not in held), tuple(p for p in pairs if p.ref in held))
+        return split_pairs([row for row in rows if isinstance(row, Pair)])
     examples = [row for row in rows if isinstance(row, Example)]
     counts = Counter(row.label for row in examples)
     training, validation = split([Labelled(row.text, row.label) for row in examples if counts[row.label] >= 3], 0.1, seed)
@@ -124,11 +122,10 @@ def split_for_training(task: str, rows: Sequence[Row], seed: int) -> Split:
 def too_little(task: str, examples: Split) -> str:
     """Say why a split does not suffice to train on; empty where it does."""
     if task == "dialog":
-        pairs = [one for one in examples.training if isinstance(one, Pair)]
-        replies = {one.reply for one in examples.validation if isinstance(one, Pair)}
-        if len(pairs) < _LEAST_PAIRS or len(replies) < _LEAST_REPLIES:
-            return f"{len(pairs)} pairs to learn from and {len(replies)} replies to check by; {_LEAST_PAIRS} and 2 are needed"
-        return ""
+        training, validation = (
+            [one for one in side if isinstance(one, Pair)] for side in (examples.training, examples.validation)
+        )
+        return too_few(training, validation)
     labels = {one.label for one in examples.training if isinstance(one, Labelled)}
     return "" if len(labels) > 1 else f"{len(labels)} labels with three examples or more; two are needed"
 

@@ -47,6 +47,7 @@ def judge_night(
     champion: AdapterVersion | None,
     holdout: Holdout,
     counts: Mapping[str, int],
+    fault: str = "",
 ) -> Outcome:
     """Compare candidate and champion on the holdout and the regression cases, and keep the verdict.
 
@@ -58,6 +59,7 @@ def judge_night(
         champion: The version that serves; ``None`` for the first.
         holdout: What they are judged on.
         counts: Of the night so far.
+        fault: Why ``champion`` is not the one that the registry names, where it stands in for it; the verdict says so.
 
     Returns:
         The verdict; nothing was done about it yet.
@@ -71,6 +73,8 @@ def judge_night(
     verdict = judge_candidate(judged[0], judged[1] if champion is not None else None, plan.bounds, seed)
     against = champion.manifest.version if champion is not None else None
     state, why = _settle(night, place, plan, verdict, against)
+    if fault:
+        why = f"{why}; {fault}"
     outcome = Outcome(state, why, against, {**counts, "judged": len(rows), "regression": len(cases)}, verdict)
     _write(place.folder(task, night.version), night, outcome)
     return outcome

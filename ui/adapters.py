@@ -12,7 +12,7 @@ from typing import Any
 from assistant.errors import RegistryError, UsageError
 from assistant.settings import home
 from ui import terminal
-from ui.wiring import connect, open_registry, read_settings
+from ui.wiring import base_sha256, connect, open_registry, read_settings
 
 
 def run_list(*, as_json: bool) -> None:
@@ -125,7 +125,7 @@ def run_promote(task: str, version: str, *, as_json: bool) -> None:
     """
     registry = open_registry(home())
     before = registry.champion(task)
-    registry.promote(task, version, _base_sha256())
+    registry.promote(task, version, base_sha256(read_settings(home())))
     _told(task, version, before, as_json=as_json)
 
 
@@ -141,7 +141,7 @@ def run_rollback(task: str, *, as_json: bool) -> None:
     """
     registry = open_registry(home())
     before = registry.champion(task)
-    version = registry.rollback(task, _base_sha256())
+    version = registry.rollback(task, base_sha256(read_settings(home())))
     _told(task, version, before, as_json=as_json)
 
 
@@ -150,12 +150,6 @@ def _told(task: str, version: str, before: str | None, *, as_json: bool) -> None
         terminal.say_json({"task": task, "champion": version, "before": before})
     else:
         terminal.say(f"{task}: {version} serves now (before: {before or 'none'})")
-
-
-def _base_sha256() -> str:
-    from assistant.encoder import file_sha256, resolve
-
-    return file_sha256(resolve(read_settings(home()).encoder.model) / "model.safetensors")
 
 
 def _scores(scores: dict[str, float]) -> str:

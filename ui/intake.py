@@ -153,7 +153,7 @@ def run_remove(source: str, *, as_json: bool) -> None:
 
 
 def run_forget(contact: str, *, yes: bool, as_json: bool) -> None:
-    """Delete a contact's conversations, live and past, and everything the index made of them.
+    """Delete a contact's conversations, live and past, and everything the index and learning made of them.
 
     Args:
         contact: As the company knows the contact, or as the store does.
@@ -162,9 +162,13 @@ def run_forget(contact: str, *, yes: bool, as_json: bool) -> None:
 
     Raises:
         UsageError: If nobody can be asked and ``yes`` is not given.
+        TrainingError: If a holdout cannot be read; all else is deleted by then, and the command may be repeated.
     """
+    from finetune.erasure import erase_learned
     from retrieval.ingest import rebuild
     from retrieval.redaction import pseudonym
+    from ui.retraining import HOLDOUT
+    from ui.training import RUNS
 
     if not contact.strip():
         raise UsageError("an empty contact is nobody; name one as the logs do")
@@ -191,10 +195,13 @@ def run_forget(contact: str, *, yes: bool, as_json: bool) -> None:
                 flat_below=settings.index.flat_below,
                 progress=_follow(steps),
             )
+        learned = erase_learned(store, place / HOLDOUT, place / RUNS)
     if as_json:
-        terminal.say_json({"contact": contact, "conversations": gone})
-    else:
-        terminal.say(f"{contact}: {gone} conversation(s) deleted")
+        terminal.say_json({"contact": contact, "conversations": gone, "holdout_rows": learned.rows, "run_pages": learned.pages})
+        return
+    terminal.say(f"{contact}: {gone} conversation(s) deleted")
+    if learned.rows or learned.pages:
+        terminal.say(f"{learned.rows} held-out row(s) and {learned.pages} page(s) of training runs deleted too")
 
 
 def _print(report: IngestReport, *, as_json: bool) -> None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from assistant.errors import DeskhandError, IndexVersionError, StoreError, UsageError
 from assistant.settings import home
 from ui import terminal
-from ui.training import RUNS, Wishes, settings_of
+from ui.training import RUNS, Wishes, epoch_line, settings_of
 from ui.wiring import (
     choose_thresholds,
     connect,
@@ -130,6 +130,7 @@ def wire(
     from ui.version import code_version
 
     own, redactor, secret = settings.retrain, make_redactor(settings), salt(place)
+    chosen = replace(settings_of(task, Wishes(method=own.method, epochs=own.epochs)), replay=own.replay)
     means = Means(
         now=lambda: datetime.now(UTC),
         new_id=lambda: uuid.uuid4().hex,
@@ -138,13 +139,11 @@ def wire(
         templates={one.text: one.intent for one in store.iter_templates()},
         detect=lambda text: detect(text, None, settings.company.languages),
         code_version=code_version(),
-        progress=lambda epoch: tell(
-            f"{task}: epoch {epoch.epoch} of {epoch.epochs}, loss {epoch.loss:.4f}, validation {epoch.score:.4f}"
-        ),
+        progress=lambda epoch: tell(epoch_line(task, epoch, chosen.seeds)),
         tell=tell,
     )
     plan = Plan(
-        settings=replace(settings_of(task, Wishes(method=own.method, epochs=own.epochs)), replay=own.replay),
+        settings=chosen,
         bounds=Bounds(
             max_drop=own.max_drop,
             forgotten=own.allowed_forgotten,

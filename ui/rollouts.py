@@ -12,7 +12,7 @@ from assistant.errors import RegistryError, StoreError, UsageError
 from assistant.rollout import Bounds, Rate
 from assistant.settings import home
 from ui import terminal
-from ui.wiring import SERVED, connect, open_registry, read_settings
+from ui.wiring import SERVED, base_sha256, connect, open_registry, read_settings
 
 if TYPE_CHECKING:
     from assistant.registry import Withdrawal
@@ -39,10 +39,7 @@ def run_try(task: str, version: str, *, share: float = _SHARE, bounds: Bounds | 
         raise UsageError(f"--share {share}: a share of conversations lies above 0 and up to 1, 0.1 for a tenth")
     if task not in SERVED:
         raise UsageError(f"{task!r} cannot be tried on conversations; {', '.join(SERVED)} can")
-    from assistant.encoder import file_sha256, resolve
-
-    base = file_sha256(resolve(read_settings(home()).encoder.model) / "model.safetensors")
-    registry = open_registry(home())
+    base, registry = base_sha256(read_settings(home())), open_registry(home())
     found = registry.offer(task, version, share, datetime.now(UTC), base, bounds or Bounds())
     champion = registry.champion(task)
     if as_json:

@@ -58,21 +58,12 @@ def champions(
     instead = instead or {}
     found = {}
     for task in SERVED:
-        version = instead.get(task) or registry.champion(task)
-        if not version:
-            continue
-        try:
-            found[task] = registry.load(task, version, base_sha256)
-        except RegistryError as error:
-            before = None if task in instead else registry.previous(task)
-            if before is None:
-                raise
-            try:
-                found[task] = registry.load(task, before, base_sha256)
-            except RegistryError as older:
-                raise RegistryError(f"{error}; nor can the champion before it stand in: {older}") from error
-            mend = f"`deskhand adapters rollback {task}` makes that final"
-            tell(f"{task}: champion {version} cannot serve, {before} before it stands in ({error}); {mend}")
+        if task in instead:
+            found[task] = registry.load(task, instead[task], base_sha256)
+        elif served := registry.load_serving(task, base_sha256):
+            found[task] = served.adapter
+            if served.fault:
+                tell(f"{task}: {served.fault}; `deskhand adapters rollback {task}` makes that final")
     return found
 
 

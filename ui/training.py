@@ -102,7 +102,7 @@ def run_train(task: str, data: Path | None, validation: Path | None, wishes: Wis
 
 
 def settings_of(task: str, wishes: Wishes) -> TrainSettings:
-    """Settle the training settings: a task's own, then what was asked for.
+    """Settle the training settings of one training on given rows: a task's own, then what was asked for.
 
     Args:
         task: The task.
@@ -112,16 +112,19 @@ def settings_of(task: str, wishes: Wishes) -> TrainSettings:
         The settings, not checked yet.
 
     Raises:
-        UsageError: If a name is not known or a value is of another kind; all of them at once.
+        UsageError: If a name is not known, does nothing here or a value is of another kind; all of them at once.
     """
     from finetune.recipe import TrainSettings
 
     changes: dict[str, Any] = dict(OWN.get(task, {}))
-    kinds = {one.name: type(getattr(TrainSettings(), one.name)) for one in fields(TrainSettings)}
+    kinds = {one.name: type(getattr(TrainSettings(), one.name)) for one in fields(TrainSettings) if one.name != "replay"}
     faults = []
     for pair in wishes.settings:
         name, equals, text = pair.partition("=")
         name = name.strip().replace("-", "_")
+        if name == "replay":
+            faults.append(f"{pair!r}: replay counts for `deskhand retrain` only; set retrain.replay in deskhand.toml")
+            continue
         if not equals or name not in kinds:
             faults.append(f"{pair!r}: write NAME=VALUE with NAME one of {', '.join(sorted(kinds))}")
             continue
@@ -173,12 +176,6 @@ def train_version(
     from ui.version import code_version
 
     now = datetime.now(UTC)
-
-    def progress(epoch: Progress) -> None:
-        seed = f", seed {epoch.seed}" if settings.seeds > 1 else ""
-        line = f"{task}: epoch {epoch.epoch} of {epoch.epochs}{seed}, loss {epoch.loss:.4f}, validation {epoch.score:.4f}"
-        tell(f"{line}, {epoch.seconds:.0f} s")
-
     return train_from_files(
         task,
         training,
@@ -189,10 +186,18 @@ def train_version(
         created_at=now,
         code_version=code_version(),
         settings=settings,
-        progress=progress,
+        progress=lambda epoch: tell(epoch_line(task, epoch, settings.seeds)),
         ranks=ranks,
         runs=runs,
     )
+
+
+def epoch_line(task: str, epoch: Progress, seeds: int) -> str:
+    """Return the line that is told after an epoch; it names the seed where there are several."""
+    seed = f", seed {epoch.seed}" if seeds > 1 else ""
+    judged = "on all rows" if epoch.refit else f"validation {epoch.score:.4f}"
+    done = f"{task}: epoch {epoch.epoch} of {epoch.epochs}{seed}, loss {epoch.loss:.4f}, {judged}"
+    return f"{done}, {epoch.seconds:.0f} s"
 
 
 def search_settings(
@@ -223,36 +228,23 @@ def search_settings(
     Raises:
         TrainingError: If the rows do not allow it.
     """
-    import hashlib
     import tempfile
 
     from finetune.recipe import Run
-    from finetune.search import Trial, search
-    from finetune.session import read_split, train_split
+    from finetune.search import Trial, search, study_name, validation_score
+    from finetune.session import read_split
 
     examples = read_split(task, [training], validation, base.seed)
-    mark = hashlib.sha256(repr(examples).encode("utf-8", "surrogatepass")).hexdigest()[:12]
-
-    def evaluate(settings: TrainSettings, report: Callable[[int, float], None]) -> float:
-        best = 0.0
-
-        def progress(epoch: Progress) -> None:
-            nonlocal best
-            best = max(best, epoch.score)
-            report(epoch.epoch, epoch.score)
-
-        with tempfile.TemporaryDirectory(prefix="deskhand-search-") as scratch:
-            run = Run(task, "trial", Path(scratch), datetime.now(UTC), "", settings=settings, progress=progress)
-            train_split(run, examples, encoder)
-        return best
+    name = study_name(task, examples.training, examples.validation)
 
     def told(trial: Trial) -> None:
         cut = " (cut short)" if trial.pruned else ""
         tell(f"{task}: trial {trial.number} of {trials} scores {trial.score:.4f}{cut}")
 
     storage = place / RUNS / "search.db"
-    storage.parent.mkdir(parents=True, exist_ok=True)
-    found = search(evaluate, base, task=task, trials=trials, storage=storage, name=f"{task}-{mark}", seed=base.seed, tell=told)
+    with tempfile.TemporaryDirectory(prefix="deskhand-search-") as scratch:
+        evaluate = validation_score(Run(task, "trial", Path(scratch), datetime.now(UTC), ""), examples, encoder)
+        found = search(evaluate, base, task=task, trials=trials, storage=storage, name=name, seed=base.seed, tell=told)
     tell(f"{task}: best of {len(found.trials)} settings scores {found.score:.4f} on validation")
     return found.settings
 

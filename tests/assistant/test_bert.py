@@ -26,7 +26,7 @@ TEXTS = [
 def packed(encoder: Encoder) -> tuple[torch.Tensor, torch.Tensor]:
     """Three texts of different length, padded."""
     rows = [encoding.ids for encoding in encoder._tokens(TEXTS)]
-    ids, mask = encoder._pack(rows, max(map(len, rows)))
+    ids, mask = encoder._pack(rows)
     assert mask is not None and not mask.all()
     return ids, mask
 

@@ -323,6 +323,30 @@ def test_a_promotion_over_a_damaged_champion_keeps_the_last_sound_one_for_rollba
     assert registry.rollback("intent", BASE) == "v1"
 
 
+def test_what_serves_is_the_champion_or_aloud_the_one_before_it(registry: Registry) -> None:
+    assert registry.load_serving("intent", BASE) is None
+    for version in ("v1", "v2"):
+        add(registry, version)
+        registry.promote("intent", version, BASE)
+    served = registry.load_serving("intent", BASE)
+    assert served is not None and (served.adapter.manifest.version, served.fault) == ("v2", "")
+    flip(registry.folder("intent", "v2") / HEAD)
+    served = registry.load_serving("intent", BASE)
+    assert served is not None and served.adapter.manifest.version == "v1"
+    assert "champion v2 cannot serve, v1 before it stands in" in served.fault and "checksum" in served.fault
+    flip(registry.folder("intent", "v1") / HEAD)
+    with pytest.raises(RegistryError, match="nor can the champion before it stand in"):
+        registry.load_serving("intent", BASE)
+
+
+def test_a_damaged_first_champion_has_none_to_stand_in(registry: Registry) -> None:
+    add(registry, "v1")
+    registry.promote("intent", "v1", BASE)
+    flip(registry.folder("intent", "v1") / HEAD)
+    with pytest.raises(RegistryError, match="checksum"):
+        registry.load_serving("intent", BASE)
+
+
 def test_a_pair_of_files_from_before_is_still_read(registry: Registry) -> None:
     for version in ("v1", "v2"):
         add(registry, version)

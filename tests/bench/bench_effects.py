@@ -21,6 +21,7 @@ from tests.bench import learning_data
 from tests.bench.own import chances_of, train_own, truth_of
 
 PLAIN = TrainSettings(epochs=10, patience=10)
+_GENTLE = {"learning_rate": 1e-4, "head_learning_rate": 3e-4, "wide_learning_rate": 0.0}
 CHANGES: dict[str, dict[str, Any]] = {
     "plain LoRA": {},
     "another seed": {"seed": 8},
@@ -31,6 +32,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "augmentation": {"typing_noise": 0.1, "token_dropout": 0.1, "casing": 0.1, "synonyms": 0.2},
     "three seeds folded": {"seeds": 3, "average": 0.98},
     "no label smoothing": {"label_smoothing": 0.0},
+    "probe, lower rates": {"head_start": "probe", **_GENTLE},
     "all layers": {"layers_from": 0},
     "AdaLoRA": {"method": "adalora"},
     "IA3": {"method": "ia3"},

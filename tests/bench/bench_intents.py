@@ -19,11 +19,20 @@ from finetune.examples import OUT_OF_SCOPE, Labelled
 from finetune.recipe import TrainSettings
 from finetune.session import Split
 from tests.bench import learning_data, peers
-from tests.bench.own import Own, chances_of, train_own, truth_of
+from tests.bench.own import chances_of, row, train_own, truth_of
 
 #: Chosen on validation; see DECISIONS.md.
-FULL = TrainSettings(epochs=7, patience=8, average=0.99, adversarial=0.05, seeds=1)
-FEW = TrainSettings(epochs=6, patience=6, average=0.98, learning_rate=3e-4, head_learning_rate=1e-3, wide_learning_rate=0.0)
+FULL = TrainSettings(epochs=7, patience=8, average=0.99, adversarial=0.05, refit=True)
+FEW = TrainSettings(
+    epochs=6,
+    patience=6,
+    average=0.98,
+    head_start="probe",
+    learning_rate=1e-4,
+    head_learning_rate=3e-4,
+    wide_learning_rate=0.0,
+    refit=True,
+)
 DOMAIN_ROWS = 4000  # of a multidogo domain; more would take hours of two cores
 
 
@@ -49,8 +58,8 @@ def banking(data: Path, encoder: Encoder) -> list[dict[str, Any]]:
     figure = float((chances.argmax(1) == truth).mean())
     others = _simple_peers(rows.train, rows.validation, rows.test, encoder)
     return [
-        _row("banking77 test accuracy, full training set", figure, 0.945, len(texts), others, f"{own.seconds:.0f} s of training"),
-        _row("banking77 expected calibration error", expected_calibration_error(chances, truth), 0.02, len(texts)),
+        row("banking77 test accuracy, full training set", figure, 0.945, len(texts), others, f"{own.seconds:.0f} s of training"),
+        row("banking77 expected calibration error", expected_calibration_error(chances, truth), 0.02, len(texts)),
     ]
 
 
@@ -69,13 +78,13 @@ def few_shots(data: Path, encoder: Encoder, seeds: tuple[int, ...] = (0, 1, 2)) 
         for name, value in _simple_peers(training, held, rows.test, encoder).items():
             beside.setdefault(name, []).append(value)
     others = {name: float(np.mean(values)) for name, values in beside.items()}
-    return [_row("banking77, 10 examples a class, mean of 3 draws", float(np.mean(found)), 0.88, len(rows.test), others)]
+    return [row("banking77, 10 examples a class, mean of 3 draws", float(np.mean(found)), 0.88, len(rows.test), others)]
 
 
 def clinc(data: Path, encoder: Encoder) -> list[dict[str, Any]]:
     """Measure clinc150: accuracy in scope, and how well what is outside is told apart."""
     rows = learning_data.clinc150(data)
-    settings = replace(FULL, epochs=4, patience=4, adversarial=0.0)
+    settings = replace(FULL, epochs=4, patience=4, adversarial=0.0, refit=False)
     own = train_own("intent", Split(rows.train, rows.validation), encoder, settings)
     labels = _labels(rows.test)
     inside = np.array([label != OUT_OF_SCOPE for label in labels])
@@ -90,9 +99,9 @@ def clinc(data: Path, encoder: Encoder) -> list[dict[str, Any]]:
     others = _simple_peers(*sides, encoder)
     n = len(labels)
     return [
-        _row("clinc150 accuracy in scope", accuracy, 0.965, int(inside.sum()), others, f"{own.seconds:.0f} s of training"),
-        _row("clinc150 out-of-scope recall at 95 % in scope kept", float((outside[~inside] > limit).mean()), 0.80, n),
-        _row("clinc150 out-of-scope AUROC", auroc(outside, ~inside), 0.97, n),
+        row("clinc150 accuracy in scope", accuracy, 0.965, int(inside.sum()), others, f"{own.seconds:.0f} s of training"),
+        row("clinc150 out-of-scope recall at 95 % in scope kept", float((outside[~inside] > limit).mean()), 0.80, n),
+        row("clinc150 out-of-scope AUROC", auroc(outside, ~inside), 0.97, n),
     ]
 
 
@@ -110,7 +119,7 @@ def domains(data: Path, encoder: Encoder) -> list[dict[str, Any]]:
         others = _simple_peers(training, held, test, encoder)
         figure = float((guessed == truth).mean())
         note = f"macro-F1 {macro_f1(guessed, truth):.3f}; {len(training)} rows to learn from"
-        found.append(_row(f"multidogo {domain}, turn level, micro-F1", figure, None, len(test), others, note))
+        found.append(row(f"multidogo {domain}, turn level, micro-F1", figure, None, len(test), others, note))
     return found
 
 
@@ -133,10 +142,3 @@ def _texts(rows: Any) -> list[str]:
 
 def _labels(rows: Any) -> list[str]:
     return [one.label for one in rows]
-
-
-def _row(figure: str, value: float, target: float | None, n: int, peer: Any = None, limit: Any = None) -> dict[str, Any]:
-    return {"figure": figure, "value": value, "target": target, "n": n, "peer": peer or {}, "limit": limit}
-
-
-__all__ = ["FEW", "FULL", "Own", "main"]

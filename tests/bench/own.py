@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from assistant.encoder import Encoder
 from finetune.intent import predict_classes
 from finetune.recipe import Progress, Run, TrainSettings
 from finetune.session import Split, train_split
+from tests.bench.peers import Epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +34,15 @@ class Own:
     history: tuple[Progress, ...]
     seconds: float
 
-    def within(self, points: float = 0.003) -> float:
-        """Return the seconds of training until validation was within so much of its best; without preparation."""
-        best = max(one.score for one in self.history)
-        spent = 0.0
+    @property
+    def epochs(self) -> tuple[Epoch, ...]:
+        """Return the epochs as peers tell theirs; preparation counts before the first."""
+        spent = self.seconds - sum(one.seconds for one in self.history)
+        found = []
         for one in self.history:
             spent += one.seconds
-            if one.score >= best - points:
-                break
-        return spent
+            found.append(Epoch(one.epoch, spent, one.score))
+        return tuple(found)
 
 
 def train_own(task: str, split: Split, encoder: Encoder, settings: TrainSettings) -> Own:
@@ -76,3 +78,8 @@ def truth_of(own: Own, labels: Sequence[str]) -> NDArray[np.int64]:
     """Return class rows; -1 for a label the version does not know."""
     rows = {label: row for row, label in enumerate(own.version.manifest.labels)}
     return np.array([rows.get(label, -1) for label in labels])
+
+
+def row(figure: str, value: float, target: float | None, n: int, peer: Any = None, limit: Any = None) -> dict[str, Any]:
+    """Return one row of the printed table."""
+    return {"figure": figure, "value": value, "target": target, "n": n, "peer": peer or {}, "limit": limit}

@@ -18,9 +18,11 @@ from assistant.encoder import Encoder
 from assistant.errors import TrainingError
 from assistant.registry import Registry
 from finetune import intent
+from finetune.adapted import AdaptedEncoder
 from finetune.examples import Labelled
-from finetune.intent import Trained, predict_classes, train_classifier, train_sentiment
-from finetune.recipe import Run, TrainSettings
+from finetune.intent import Trained, predict_classes, train_classifier
+from finetune.recipe import Progress, Run, TrainSettings
+from finetune.sentiment import train_sentiment
 from tests.finetune.tiny_training import tiny_encoder
 
 SETTINGS = TrainSettings(rank=4, alpha=8, layers_from=4, epochs=3, batch_size=6, warmup=0.1)
@@ -209,3 +211,60 @@ def test_labels_keep_a_given_order_and_others_are_refused(tiny: Encoder, tmp_pat
     assert made.manifest.labels == names and made.chances.shape == (len(VALIDATION), 4)
     with pytest.raises(TrainingError, match="labels refund are none of status, broken"):
         train_classifier(record(tmp_path / "v2"), TRAINING, VALIDATION, tiny, labels=("status", "broken"))
+
+
+def test_a_refit_learns_from_the_validation_rows_too_and_keeps_their_verdict(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetune.adapted.bfloat16_pays", lambda: False)
+    told: list[Progress] = []
+    seen: list[int] = []
+    rows = intent._Rows
+
+    def counting(training: list[Labelled], held: list[Labelled], names: tuple[str, ...]) -> intent._Rows:
+        seen.append(len(training))
+        return rows(training, held, names)
+
+    monkeypatch.setattr(intent, "_Rows", counting)
+    settings = replace(SETTINGS, refit=True)
+    once = replace(record(tmp_path / "once"), progress=None)
+    twice = replace(record(tmp_path / "twice"), settings=settings, progress=told.append)
+    first = train_classifier(once, TRAINING, VALIDATION, encoder)
+    second = train_classifier(twice, TRAINING, VALIDATION, encoder)
+    assert seen == [len(TRAINING), len(TRAINING), len(TRAINING) + len(VALIDATION)]
+    assert second.manifest.scores == first.manifest.scores and second.manifest.temperature == first.manifest.temperature
+    best = max(first.history, key=lambda one: (one.score, one.epoch)).epoch
+    assert [one.epoch for one in told if one.refit] == list(range(1, best + 1))
+    assert [one.epoch for one in second.history] == [one.epoch for one in first.history]
+    weights = [read_version(tmp_path / name, encoder.sha256).head["deep.weight"] for name in ("once", "twice")]
+    assert not torch.allclose(weights[0], weights[1])
+
+
+def test_a_probe_begins_as_logistic_regression_on_the_frozen_encoder(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sklearn.linear_model import LogisticRegression
+
+    monkeypatch.setattr("finetune.adapted.bfloat16_pays", lambda: False)
+    texts, labels = [row.text for row in TRAINING], [row.label for row in TRAINING]
+    names = sorted(set(labels))
+    targets = torch.tensor([names.index(label) for label in labels])
+    adapted = AdaptedEncoder(encoder, SETTINGS)
+    head = intent.class_head(adapted.dim, len(names) + 1)
+    untold = head.deep.weight[-1].clone()
+    intent.probe(head, adapted, adapted.prepare(texts), targets)
+    wanted = LogisticRegression(C=30.0, max_iter=1000).fit(encoder.encode(texts), targets.numpy())
+    vectors = encoder.encode([row.text for row in VALIDATION])
+    with torch.no_grad():
+        found = torch.softmax(intent.SCALE * head.deep(torch.from_numpy(vectors))[:, : len(names)], dim=1).numpy()
+    np.testing.assert_allclose(found, wanted.predict_proba(vectors), atol=0.01)
+    assert torch.equal(head.deep.weight[-1], untold)
+
+
+def test_a_probe_of_two_classes_tells_them_apart(encoder: Encoder) -> None:
+    rows = [row for row in TRAINING if row.label in ("refund", "status")]
+    adapted = AdaptedEncoder(encoder, SETTINGS)
+    head = intent.class_head(adapted.dim, 2)
+    targets = torch.tensor([int(row.label == "status") for row in rows])
+    intent.probe(head, adapted, adapted.prepare([row.text for row in rows]), targets)
+    with torch.no_grad():
+        scores = head.deep(torch.from_numpy(encoder.encode([row.text for row in rows])))
+    assert torch.equal(scores.argmax(1), targets)

@@ -73,7 +73,8 @@ class Toy:
         self.rng = rng
 
     def run(self) -> list[Any]:
-        return train(self.adapted, Learner(self.head, [1] * 8, self.loss, self.judge, self.fresh), self.settings, seed=1)
+        learner = Learner(self.head, [1] * 8, self.loss, lambda: None, self.judge, self.fresh)
+        return train(self.adapted, learner, self.settings, seed=1)
 
 
 def test_the_best_epoch_is_kept() -> None:

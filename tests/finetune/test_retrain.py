@@ -10,16 +10,17 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from assistant.adapter_files import replace_text
 from assistant.errors import TrainingError
 from assistant.learning import RegressionCase, transcript_ref
 from assistant.registry import Registry
+from finetune import pages, verdicts
 from finetune import retrain as module
-from finetune import verdicts
 from finetune.examples import Labelled
 from finetune.harvested import Pair
 from finetune.recipe import Progress
 from finetune.retrain import Overtaken
-from finetune.session import Split
+from finetune.session import PAGE, Split
 from tests.finetune.night_fixtures import first_night as first_night
 from tests.finetune.night_fixtures import quick as quick
 from tests.finetune.night_fixtures import second_day as second_day
@@ -208,7 +209,43 @@ def test_who_is_erased_is_in_no_later_set_and_brings_a_night_of_its_own(second_d
     assert second_day.store.learning.due() == []
 
 
+def test_who_is_erased_while_a_night_trains_leaves_no_words_in_its_page_and_holdout(
+    second_day: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "write_classifier", lambda trained, held, page: replace_text(page, "their words"))
+    second_day.ingest("b.jsonl", talks(14, 18))
+    judged = second_day.held()[0]
+
+    def forget(epoch: Progress) -> None:
+        version = str(second_day.store.learning.unfinished_runs()[0].version)
+        learned = second_day.store.learning.uses("intent", version)[-1]
+        for ref in (learned, judged["ref"]):
+            second_day.store.forget_contact(f"c-{ref.rpartition('/')[2]}", at=second_day.now())
+
+    night = second_day.night(progress=forget)
+    assert night.state == "promoted" and (second_day.place.folder("intent", str(night.version)) / "verdict.md").is_file()
+    assert not (second_day.place.folder("intent", str(night.version)) / PAGE).exists()
+    assert judged["text"] not in {row["text"] for row in second_day.held()}
+
+
 # Refusals, trials, and what a person decides
+
+
+def test_beside_a_damaged_champion_a_night_is_judged_against_the_version_that_serves_and_says_so(second_day: Company) -> None:
+    first = second_day.champion()
+    second_day.ingest("b.jsonl", talks(14, 18))
+    damaged = str(second_day.night().version)
+    head = second_day.place.registry.folder("intent", damaged) / "head.safetensors"
+    head.write_bytes(head.read_bytes()[:-1] + b"!")
+    second_day.ingest("c.jsonl", talks(18, 22))
+    night = second_day.night()
+    said = f"champion {damaged} cannot serve, {first} before it stands in"
+    assert night.state == "promoted" and night.why.startswith("passed every check; ") and said in night.why
+    page = (second_day.place.folder("intent", str(night.version)) / "verdict.md").read_text()
+    assert f"intent/{night.version} against {first}" in page and said in page
+    assert any(said in line for line in second_day.told)
+    registry = second_day.place.registry
+    assert second_day.champion() == night.version and registry.previous("intent") == first
 
 
 def test_what_a_refused_night_brought_is_left_out_until_it_is_asked_for(second_day: Company, trained: list[list[str]]) -> None:

@@ -7,17 +7,19 @@ import xml.etree.ElementTree as ET
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from assistant.adapter_files import Manifest
 from assistant.errors import TrainingError
 from finetune.evaluate import classification_figures
-from finetune.run_page import EpochPoint, RankedReply, RunRecord, SpanMistake, run_page, write_run_page
+from finetune.recipe import Progress
+from finetune.run_page import RankedReply, RunRecord, SpanMistake, run_page, write_run_page
 from finetune.run_tables import UNKNOWN_LABEL, Judged, class_rows, confusions, worst_mistakes
 
 LABELS = ("refund", "order_status", "oos")
-NO_TRUTH, NO_CHANCES = np.zeros(0, dtype=np.int64), np.zeros((0, 0), dtype=np.float32)
 
 
 def record(rows: int = 60, wrong: int = 12) -> RunRecord:
@@ -29,30 +31,37 @@ def record(rows: int = 60, wrong: int = 12) -> RunRecord:
     for row in range(wrong):
         chances[row] = (1 - (0.9 - 0.02 * row)) / 2
         chances[row, said[row]] = 0.9 - 0.02 * row
-    return RunRecord(
+    manifest = Manifest(
         task="intent",
         version="2027-01-12-ab12cd",
-        base="all-MiniLM-L6-v2",
-        created_at="2027-01-12T03:14:00+01:00",
-        settings={"method": "lora", "rank": 8, "loss": {"smoothing": 0.1}},
-        training_set={"sha256": "9f9f", "examples": 900},
-        history=tuple(EpochPoint(at, 3 / at, 1 - 0.5 / at, 3.2 / at, 12.0) for at in (1, 2, 3)),
+        base_name="all-MiniLM-L6-v2",
+        base_sha256="5e5e",
+        method={"method": "lora", "rank": 8, "loss": {"smoothing": 0.1}},
         labels=LABELS,
-        truth=truth,
-        chances=chances,
-        texts=tuple(f"message number {row}" for row in range(rows)),
+        training_set={"sha256": "9f9f", "examples": 900},
+        seed=7,
+        code_version="0.1.0",
         scores={"validation_accuracy": 0.81},
         thresholds={"min_confidence": 0.55, "max_out_of_scope": 0.3},
         temperature=1.2,
+        created_at="2027-01-12T03:14:00+01:00",
     )
+    history = tuple(Progress(at, 3, 3 / at, 1 - 0.5 / at, 12.0) for at in (1, 2, 3))
+    return RunRecord(manifest, history, tuple(f"message number {row}" for row in range(rows)), truth, chances)
 
 
 def without_rows(task: str) -> RunRecord:
-    return replace(record(), task=task, truth=NO_TRUTH, chances=NO_CHANCES, labels=(), texts=(), thresholds={})
+    run = record()
+    return RunRecord(replace(run.manifest, task=task, labels=(), thresholds={}), run.history, ())
+
+
+def told(run: RunRecord, **changes: Any) -> RunRecord:
+    """A run with another manifest."""
+    return replace(run, manifest=replace(run.manifest, **changes))
 
 
 def judged(run: RunRecord) -> Judged:
-    return Judged(run.labels, run.truth, run.chances, run.texts)
+    return Judged(run.manifest.labels, run.truth, run.chances, run.texts)
 
 
 class Outline(HTMLParser):
@@ -81,7 +90,7 @@ def test_an_intent_page_holds_every_section_and_the_figures_of_evaluate() -> Non
     page = run_page(run)
     for section in ("figures", "learning", "confidence", "scope", "labels", "confusions", "mistakes", "settings"):
         assert f'<h2 id="{section}">' in page
-    figures = classification_figures(run.chances, run.truth, run.labels)
+    figures = classification_figures(run.chances, run.truth, LABELS)
     assert f"{figures['accuracy']:.1%}" in page
     assert f"{figures['ece']:.3f}" in page
     assert "60 held-out messages were judged; 48 were labelled right, 12 wrong." in plain(page)
@@ -120,8 +129,8 @@ def test_hostile_texts_and_labels_stand_on_the_page_as_text() -> None:
     evil = "<script>alert('x')</script>"
     texts = (evil, "\u202eright to left\x00", "A" * 10_000, "half a pair \ud800", "我的订单呢？", *run.texts[5:])
     labels = ('"><img src=x onerror=alert(1)>', "{{ 7 * 7 }}", "oos")
-    hostile = replace(run, texts=texts, labels=labels, version=evil, settings={evil: evil}, training_set={"n": "</style>" + evil})
-    page = run_page(hostile)
+    hostile = told(run, labels=labels, version=evil, method={evil: evil}, training_set={"n": "</style>" + evil})
+    page = run_page(replace(hostile, texts=texts))
     page.encode("utf-8")
     outline = Outline(page)
     assert outline.tags.count("script") == 1
@@ -195,8 +204,8 @@ def test_a_run_without_mistakes_says_so() -> None:
 
 def test_one_label_only_makes_a_page() -> None:
     run = record(rows=9, wrong=0)
-    single = {"labels": ("refund",), "truth": np.zeros(9, dtype=np.int64), "chances": np.ones((9, 1), dtype=np.float32)}
-    page = run_page(replace(run, **single, history=run.history[:1]))
+    single = replace(run, truth=np.zeros(9, dtype=np.int64), chances=np.ones((9, 1), dtype=np.float32), history=run.history[:1])
+    page = run_page(told(single, labels=("refund",)))
     assert "9 were labelled right, 0 wrong." in plain(page)
     assert '<h2 id="scope">' not in page
 
@@ -205,13 +214,13 @@ def test_rows_all_out_of_scope_or_none_at_all_make_a_page() -> None:
     run = record(rows=6, wrong=0)
     outside = run_page(replace(run, truth=np.full(6, 2, dtype=np.int64)))
     assert "No judged message is in scope." in outside and "<dt>Accuracy</dt>" not in outside
-    page = run_page(replace(without_rows("intent"), history=(), scores={}))
+    page = run_page(replace(told(without_rows("intent"), scores={}), history=()))
     assert "No held-out message was judged." in page and "No epoch was recorded." in page
 
 
 @pytest.mark.parametrize("losses", [(float("nan"), float("nan")), (2.0, float("inf"))])
 def test_a_run_that_went_astray_still_has_its_page(losses: tuple[float, float]) -> None:
-    history = tuple(EpochPoint(at + 1, loss, float("nan")) for at, loss in enumerate(losses))
+    history = tuple(Progress(at + 1, len(losses), loss, float("nan")) for at, loss in enumerate(losses))
     page = run_page(replace(record(), history=history))
     assert "No epoch has a score." in page
 
@@ -229,7 +238,7 @@ def test_a_slots_page_shows_what_was_missed_and_what_was_made_up() -> None:
         SpanMistake("order AB-12 <b>", ((6, 11, "order_number"), (12, 15, "tag")), ()),
     )
     scores = {"validation_precision": 0.9, "validation_f1": 0.875}
-    page = run_page(replace(without_rows("slots"), spans=spans, scores=scores, texts=("a", "b", "c")))
+    page = run_page(replace(told(without_rows("slots"), scores=scores), spans=spans, texts=("a", "b", "c")))
     said = plain(page)
     assert "2 of 3 judged texts" in said and "90.0%" in page and "0.875" in page
     assert said.index("order AB-12 &lt;b&gt;") < said.index("my hoover broke")
@@ -257,7 +266,7 @@ def test_rows_that_do_not_fit_each_other_are_refused_and_leave_the_page_as_it_wa
     page.write_text("before")
     for faulty, fault in (
         (replace(run, texts=run.texts[1:]), "59 texts for 60 rows"),
-        (replace(run, labels=LABELS[:2]), "60 rows of 2 labels"),
+        (told(run, labels=LABELS[:2]), "60 rows of 2 labels"),
         (replace(run, truth=run.truth + 1), "truth beyond the 3 labels"),
     ):
         with pytest.raises(TrainingError, match=fault):

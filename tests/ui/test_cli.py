@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from assistant.encoder import Encoder
+from assistant.learning import transcript_ref
 from assistant.settings import Settings, load
 from ui import cli, demo, intake, judging, settings_file, terminal, training, wiring
 
@@ -116,9 +117,37 @@ def test_ingest_ask_explain_and_forget_belong_together(run: Run, tmp_path: Path)
     shown = run("explain", asked["message_id"])
     assert shown.code == 0 and "thresholds" in shown.out and "index" in shown.out and "blades" in shown.out
     assert run("forget", "c0042").code == 2  # nobody can be asked
-    assert run("forget", "c0042", "--yes", "--json").json == {"contact": "c0042", "conversations": 1}
+    assert run("forget", "c0042", "--yes", "--json").json == {
+        "contact": "c0042",
+        "conversations": 1,
+        "holdout_rows": 0,
+        "run_pages": 0,
+    }
     after = run("ask", "my garden robot beeps three times", "--json").json
     assert isinstance(after, dict) and not after["evidence"] and "blades" not in after["reply"]
+
+
+def test_who_is_forgotten_leaves_no_words_in_what_was_learned(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "chat.jsonl").write_text(CHAT + "\n")
+    run("ingest", "chat.jsonl")
+    home = tmp_path / "home"
+    with wiring.connect(wiring.read_settings(home), home) as store:
+        ref = transcript_ref(store.sources()[0].id, "c1")
+        store.learning.record_uses("intent", "v1", [ref])
+    page, held = home / "runs" / "intent" / "v1" / "run.html", home / "holdout" / "intent.jsonl"
+    page.parent.mkdir(parents=True)
+    page.write_text("my garden robot beeps")
+    held.parent.mkdir()
+    rows = [{"text": "my garden robot beeps", "label": "beeps", "ref": ref}, {"text": "own", "label": "beeps"}]
+    held.write_text("\n".join(json.dumps(row) for row in rows))
+    ran = run("forget", "c0042", "--yes", "--json").json
+    assert ran == {"contact": "c0042", "conversations": 1, "holdout_rows": 1, "run_pages": 1}
+    assert not page.exists() and [json.loads(line)["text"] for line in held.read_text().splitlines()] == ["own"]
+
+
+def test_replay_is_no_setting_of_a_training_on_given_rows(run: Run, tmp_path: Path) -> None:
+    ran = run("adapters", "train", "intent", "--data", "rows.jsonl", "--set", "replay=0.5")
+    assert ran.code == 2 and "counts for `deskhand retrain` only" in ran.err
 
 
 def test_a_removed_source_is_gone_and_an_unknown_one_is_named(run: Run, tmp_path: Path) -> None:

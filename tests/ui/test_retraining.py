@@ -106,7 +106,7 @@ def test_settings_decide_how_a_night_goes(shop: Company, encoder: Encoder, monke
     assert means.evidence is None  # nothing is indexed yet
     assert means.redact(means.redact("I am a@b.de")) == means.redact("I am a@b.de") != "I am a@b.de"
     _, _, dialog = wire(settings, place, shop.store, "dialog", encoder, print)
-    assert dialog.try_share == 0 and not dialog.bounds.floors and dialog.settings.batch_size == 64
+    assert dialog.try_share == 0.2 and not dialog.bounds.floors and dialog.settings.batch_size == 64
 
 
 def test_evidence_is_what_articles_and_templates_speak_of(own_home: Path, encoder: Encoder) -> None:

@@ -46,7 +46,7 @@ def place(tmp_path: Path, base: str, monkeypatch: pytest.MonkeyPatch) -> Path:
     plain = Manifest("intent", "", "tiny", base, {}, ("a", "b"), {}, 0, "0", {}, {}, 1.0, "2026-01-01T00:00:00+00:00")
     for version in ("v1", "v2", "v3"):
         staged = registry.staging("intent", version)
-        save_file({KEY.format("A"): torch.ones(2, 4), KEY.format("B"): torch.ones(3, 2)}, staged / WEIGHTS)
+        save_file({KEY.format("A"): torch.ones(2, 4), KEY.format("B"): torch.ones(4, 2)}, staged / WEIGHTS)
         save_file({"deep.weight": torch.ones(2, 4), "deep.bias": torch.zeros(2)}, staged / HEAD)
         (staged / CONFIG).write_text('{"peft_type": "LORA", "r": 2, "lora_alpha": 4}')
         write_manifest(staged, replace(plain, version=version))
@@ -199,10 +199,11 @@ def test_serving_starts_the_watch_and_stops_it_whatever_happens(monkeypatch: pyt
         raise KeyboardInterrupt
 
     monkeypatch.setattr(server, "create_app", lambda wired: None)
+    monkeypatch.setattr(server, "Background", lambda wired, now: Noted())
     monkeypatch.setattr(server.uvicorn, "run", run)
     with pytest.raises(KeyboardInterrupt):
         server.serve(Wired(), "127.0.0.1", 1)  # type: ignore[arg-type]
-    assert told == ["start", "run", "stop"]
+    assert told == ["start", "start", "run", "stop", "stop"]
 
 
 # The commands
