@@ -34,7 +34,9 @@ def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("finetune.adapted.bfloat16_pays", lambda: False)
 
 
-def fitted(tiny: Encoder, scores: list[float], **changes: Any) -> tuple[Fitted, list[torch.Tensor]]:
+def fitted(
+    tiny: Encoder, scores: list[float], until: dict[int, int] | None = None, **changes: Any
+) -> tuple[Fitted, list[torch.Tensor]]:
     """Fit with a scripted judge; return what came out and the head as it was at each judgement."""
     seen: list[torch.Tensor] = []
 
@@ -50,10 +52,10 @@ def fitted(tiny: Encoder, scores: list[float], **changes: Any) -> tuple[Fitted, 
             seen.append(head.weight.detach().clone())
             return scores[len(seen) - 1]
 
-        return Learner(head, [3] * len(TEXTS), loss, judge)
+        return Learner(head, [3] * len(TEXTS), loss, lambda: None, judge)
 
     run = Run("intent", "v1", Path(), datetime(2026, 1, 2, tzinfo=UTC), "0", settings=replace(SETTINGS, **changes))
-    return fit(run, tiny, len(TEXTS), build, "examples"), seen
+    return fit(run, tiny, len(TEXTS), build, "examples", until=until), seen
 
 
 def test_seeds_are_averaged_where_the_average_is_no_worse(tiny: Encoder) -> None:
@@ -66,6 +68,17 @@ def test_seeds_are_averaged_where_the_average_is_no_worse(tiny: Encoder) -> None
 def test_the_best_seed_is_kept_where_the_average_is_worse(tiny: Encoder) -> None:
     made, seen = fitted(tiny, [0.5, 0.6, 0.4, 0.59], seeds=3)
     assert torch.equal(made.learner.head.weight.detach(), seen[1])
+
+
+def test_a_training_whose_end_was_chosen_before_keeps_its_last_epoch_however_it_judges(tiny: Encoder) -> None:
+    made, seen = fitted(tiny, [0.9, 0.1], until={7: 2}, epochs=5, patience=1)
+    assert torch.equal(made.learner.head.weight.detach(), seen[1])
+    assert [(epoch.epoch, epoch.epochs, epoch.refit) for epoch in made.history] == [(1, 2, True), (2, 2, True)]
+
+
+def test_seeds_whose_ends_were_chosen_before_are_averaged_without_being_judged(tiny: Encoder) -> None:
+    made, seen = fitted(tiny, [0.9, 0.1], until={7: 1, 8: 1}, seeds=2)
+    torch.testing.assert_close(made.learner.head.weight.detach(), (seen[0] + seen[1]) / 2)
 
 
 def test_one_seed_is_not_judged_again(tiny: Encoder) -> None:
