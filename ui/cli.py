@@ -17,6 +17,7 @@ import typer
 from assistant.errors import DeskhandError, UsageError
 from ui.cli_adapters import adapters_app
 from ui.cli_learning import learning_app
+from ui.cli_monitor import monitor_app
 
 app = typer.Typer(
     name="deskhand",
@@ -28,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(adapters_app, name="adapters")
+app.add_typer(monitor_app, name="monitor")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON value for a machine.")]
 

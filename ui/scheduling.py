@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ from assistant.errors import DeskhandError, StoreError, TrainingError
 from assistant.settings import home
 from ui import terminal
 from ui.child import Ended, Runner, run_child
+from ui.scheduled_monitor import report_jobs, watcher
 from ui.wiring import connect, make_home, open_registry, read_settings
 
 if TYPE_CHECKING:
@@ -82,24 +84,33 @@ def run_schedule(*, once: bool, as_json: bool) -> None:
         stop=stop,
         tell=lambda told: _show(told, as_json=as_json),
     )
-    job = retrain_job(settings, store.learning, run_child)
+    own = settings.schedule
+    jobs = [retrain_job(settings, store.learning, run_child), *report_jobs(settings, store, place, _now)]
+    watch = watcher(settings, store, place) if settings.monitor.enabled else None
     try:
         with _stopping(stop):
             _announce(schedule_state(settings, store, _now()), as_json=as_json)
             if once:
-                told = keeper.look(job, at_once=True)
+                done = [keeper.look(job, at_once=True) for job in jobs]
                 _check_rollouts(place, store)
-                if told.happened in ("failed", "unreachable"):
-                    raise TrainingError(told.why)
+                if watch is not None:
+                    watch.look(_now)
+                if failed := [told for told in done if told.happened in ("failed", "unreachable")]:
+                    raise TrainingError("; ".join(told.why for told in failed))
                 return
             threads = [
-                *keeper.serve([job] if job.cron else []),
-                every(settings.schedule.check_rollouts_s, lambda: _check_rollouts(place, store), stop),
+                *keeper.serve([job for job in jobs if job.cron]),
+                every(own.check_rollouts_s, lambda: _check_rollouts(place, store), stop, "judge the candidates on trial"),
             ]
+            if watch is not None:
+                threads.append(every(settings.monitor.check_s, partial(watch.look, _now), stop, "watch what customers write"))
             for thread in threads:
                 while thread.is_alive():
                     thread.join(1.0)  # signals are handled in between
     finally:
+        if watch is not None:
+            with suppress(StoreError):
+                watch.close()
         store.close()
 
 
@@ -171,13 +182,14 @@ def retrain_job(settings: Settings, learning: Learning, runner: Runner, now: Cal
     return Job("retrain", settings.schedule.retrain, run, settings.schedule.timezone, cut)
 
 
-def every(seconds: float, call: Callable[[], object], stop: threading.Event) -> threading.Thread:
+def every(seconds: float, call: Callable[[], object], stop: threading.Event, what: str) -> threading.Thread:
     """Call something again and again in a thread, whatever it raises, until told to stop.
 
     Args:
         seconds: Between two calls.
         call: What to call.
         stop: Ends it.
+        what: What it could not do, for the log: ``judge the candidates``.
 
     Returns:
         The running thread.
@@ -188,12 +200,12 @@ def every(seconds: float, call: Callable[[], object], stop: threading.Event) -> 
             try:
                 call()
             except DeskhandError as error:
-                LOG.error("the candidates on trial could not be judged: %s", error)
+                LOG.error("could not %s: %s", what, error)
             except Exception:  # the edge of a thread: the next call may work, and nobody else would make it
-                LOG.exception("the candidates on trial could not be judged")
+                LOG.exception("could not %s", what)
             stop.wait(seconds)
 
-    thread = threading.Thread(target=go, name="deskhand-rollouts")
+    thread = threading.Thread(target=go, name=f"deskhand: {what}")
     thread.start()
     return thread
 

@@ -11,13 +11,17 @@ import ipaddress
 import logging
 import re
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import uvicorn
 from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ui.alerts_api import add_alerts
 from ui.api import add_api, problem
+from ui.console import add_console
+from ui.monitoring import Background
 from ui.version import code_version
 from ui.wiring import Wired
 
@@ -51,6 +55,8 @@ def create_app(wired: Wired) -> FastAPI:
     """
     # FastAPI's own pages of documentation load their scripts from other hosts.
     app = FastAPI(title="Deskhand", version=code_version(), docs_url=None, redoc_url=None)
+    add_alerts(app, wired, _now)  # before the REST door, which answers every other path under /v1
+    add_console(app, wired, _now)
     add_api(app, wired)
     try:
         asyncio.get_running_loop()
@@ -89,7 +95,7 @@ def _mount(app: FastAPI, wired: Wired) -> None:
 
 
 def serve(wired: Wired, host: str, port: int) -> None:
-    """Serve until interrupted, and judge the candidates on trial meanwhile.
+    """Serve until interrupted; meanwhile judge the candidates on trial and watch what customers write.
 
     Args:
         wired: The assistant with its store and settings.
@@ -98,11 +104,14 @@ def serve(wired: Wired, host: str, port: int) -> None:
     """
     if not wired.settings.serve.tokens and not _is_local(host):
         _LOG.warning("listening on %s without tokens: anyone who reaches it may use it; set [serve] tokens", host)
+    background = Background(wired, _now)
+    background.start()
     if wired.watch is not None:
         wired.watch.start()
     try:
         uvicorn.run(create_app(wired), host=host, port=port, log_level="warning", access_log=False, timeout_graceful_shutdown=5)
     finally:
+        background.stop()
         if wired.watch is not None:
             wired.watch.stop()
 
@@ -191,6 +200,10 @@ class _Answer:
             await self._send(self._start)
             message = {"type": "http.response.body", "body": body}
         await self._send(message)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _is_local(host: str) -> bool:

@@ -44,6 +44,8 @@ _SALT_BYTES = 32
 class Wired:
     """A working assistant with what it was built from; ``notes`` says, for people, what was found wanting.
 
+    ``serving()`` gives the parts that answer now.
+
     ``watch`` judges candidates on trial; whoever serves for long starts and stops it.
     """
 
@@ -53,6 +55,7 @@ class Wired:
     encoder: Encoder
     settings: Settings
     home: Path
+    serving: Callable[..., Serving]
     notes: tuple[str, ...] = ()
     watch: Watch | None = None
 
@@ -173,6 +176,17 @@ def load_encoder(settings: Settings) -> Encoder:
     return Encoder(resolve(settings.encoder.model), dtype=settings.encoder.dtype, threads=settings.encoder.threads)
 
 
+def base_sha256(settings: Settings) -> str:
+    """Return the checksum of the base encoder, for commands that need not load it.
+
+    Raises:
+        EncoderError: If it cannot be found.
+    """
+    from assistant.encoder import file_sha256, resolve
+
+    return file_sha256(resolve(settings.encoder.model) / "model.safetensors")
+
+
 def open_registry(home: Path) -> Registry:
     """Return the registry of adapters in a home folder."""
     from assistant.registry import Registry
@@ -238,7 +252,7 @@ def build(settings: Settings, home: Path, *, now: Callable[[], datetime] | None 
     except BaseException:
         store.close()
         raise
-    return Wired(assistant, store, registry, encoder, settings, home, tuple(notes), watch)
+    return Wired(assistant, store, registry, encoder, settings, home, live, tuple(notes), watch)
 
 
 def assemble(

@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from assistant.errors import UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 _Z95 = 1.959963984540054
@@ -186,6 +185,7 @@ def _mid_p_above(count: int, total: int, share: float) -> float:
 
 def _fisher_above(count: int, total: int, count_before: int, total_before: int) -> float:
     """Return the mid-P chance of a later count as large as this one, all margins given (hypergeometric)."""
+    import numpy as np
     from scipy.special import gammaln
 
     both = count + count_before

@@ -210,18 +210,6 @@ def dialogs(data: Path, name: str, seed: int = 0, most: int = 1000, context_turn
     return Dialogs(tuple(train), tuple(validation), test, tuple(tuple(rows) for rows in sets), seed)
 
 
-def spread(pairs: Sequence[Pair], most: int) -> tuple[Pair, ...]:
-    """Keep the first ``most`` pairs of every reply: what is said all day would crowd out what is rarely said."""
-    seen: dict[str, int] = {}
-    kept = []
-    for pair in pairs:
-        reply = " ".join(pair.reply.lower().split())
-        seen[reply] = seen.get(reply, 0) + 1
-        if seen[reply] <= most:
-            kept.append(pair)
-    return tuple(kept)
-
-
 def _pairs(row: dict[str, Any], context_turns: int, *, mask: bool) -> Iterator[Pair]:
     turns = [
         (str(turn["role"]), _BRAND.sub(_MASK, turn["text"]).strip() if mask else turn["text"].strip())

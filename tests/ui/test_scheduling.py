@@ -222,5 +222,5 @@ def test_rollouts_are_looked_at_again_whatever_went_wrong(caplog: pytest.LogCapt
             stop.set()
         raise (StoreError("out of reach"), ZeroDivisionError("oh"), StoreError("still"))[len(calls) - 1]
 
-    scheduling.every(0.001, call, stop).join(30)
+    scheduling.every(0.001, call, stop, "look").join(30)
     assert len(calls) == 3 and "out of reach" in caplog.text and "ZeroDivisionError" in caplog.text

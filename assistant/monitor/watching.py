@@ -1,0 +1,327 @@
+"""The monitor at work: reads what is new in the store, lets the detector judge it, raises, joins and resolves alerts.
+
+Everything it knows comes from the store, so it can be thrown away and rebuilt: the same messages give the same alerts, whether
+they came in order, late, or all at once. It reads up to a moment a little before the clock (``grace_s``), remembers that
+moment and how many messages stood before it, and when that number is no longer true (a late message, an erased customer) it
+goes back to the last snapshot that still holds. Knows no receiver and no page; ``explain.py`` says what an alert is about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from assistant.errors import UsageError
+from assistant.monitor.detect import Detector
+from assistant.monitor.events import Alert, Event, Signal
+from assistant.monitor.ledger import Ledger, Notice, Place
+from assistant.monitor.limits import Limits
+
+FORMAT = 1
+#: Snapshots in the store, newest first: where the monitor stands, and where it stood when the last days and weeks began.
+_SNAPSHOTS = "monitor"
+_KEPT_DAYS, _KEPT_WEEKS = 3, 4
+RECOVERY = "recovery"
+_SAME_CAUSE = timedelta(days=3)
+_SAME_START = timedelta(hours=12)
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+#: Says what an alert is about: ids, words and figures, ready for JSON; no customer's sentences.
+Explain = Callable[[Signal], dict[str, Any]]
+#: Says what receivers are told of an alert: (alert, what happened, when by the clock) -> notices.
+Tell = Callable[[Alert, str, datetime], Sequence[Notice]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How messages are judged.
+
+    Attributes:
+        limits: The detector's settings.
+        above: Per locale, from which probability on a message counts as negative.
+        otherwise: The same for locales that ``above`` does not name.
+        grace_s: So many seconds a message may take from its time to the store.
+    """
+
+    limits: Limits = field(default_factory=Limits)
+    above: Mapping[str, float] = field(default_factory=dict)
+    otherwise: float = 0.5
+    grace_s: float = 20.0
+
+    def negative(self, event: Event) -> bool:
+        """Say whether a message counts as negative in its locale."""
+        return event.negative >= self.above.get(event.locale, self.otherwise)
+
+    def mark(self) -> str:
+        """Return what a snapshot must share with these rules to be gone on from."""
+        text = json.dumps([FORMAT, asdict(self.limits), sorted(self.above.items()), self.otherwise])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """What one look at the store brought: messages read, alerts raised and resolved, and whether it had to go back."""
+
+    events: int = 0
+    raised: tuple[Alert, ...] = ()
+    joined: tuple[Alert, ...] = ()
+    resolved: tuple[Alert, ...] = ()
+    rewound: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Stand:
+    """A moment, how many messages stood before it, and the detector's state there."""
+
+    until: datetime
+    count: int
+    state: dict[str, Any]
+
+
+class Monitor:
+    """One monitor on one store; of several on a store, a lease lets one work at a time."""
+
+    def __init__(self, ledger: Ledger, rules: Rules, explain: Explain, tell: Tell) -> None:
+        """Begin where the last one stopped, or at the beginning.
+
+        Args:
+            ledger: The store's side.
+            rules: How messages are judged; others than those of the snapshot begin anew.
+            explain: What an alert is about.
+            tell: Who is told.
+        """
+        self._ledger = ledger
+        self._rules = rules
+        self._explain = explain
+        self._tell = tell
+        self._detector = Detector(rules.limits)
+        self._until, self._count = _BEGINNING, 0
+        self._stands: list[_Stand] = []
+        self._loaded = False
+
+    def catch_up(self, now: datetime) -> Caught:
+        """Read what is new up to a little before now, and act on it.
+
+        Args:
+            now: The time, timezone-aware.
+
+        Returns:
+            What it brought. A clock that went back brings nothing until it has come to where it was, or goes back to a snapshot
+            where it went back by more than five minutes.
+
+        Raises:
+            UsageError: ``now`` has no time zone.
+            StoreError: The database fails; the next call goes on from the last snapshot.
+        """
+        if now.tzinfo is None:
+            raise UsageError(f"now = {now} has no time zone; pass an aware datetime, e.g. with tzinfo=UTC")
+        until = now.astimezone(UTC) - timedelta(seconds=self._rules.grace_s)
+        if not self._loaded:
+            self._load()
+        rewound = False
+        if until <= self._until:
+            if self._until - until < timedelta(minutes=5):
+                return Caught()
+            rewound = self._go_back(until)
+        if not self._holds(self._until, self._count):
+            rewound = self._go_back(until) or rewound
+        try:
+            found = self._read(until, now)
+        except BaseException:
+            self._loaded = False  # what was half read is read again
+            raise
+        if found.events or rewound:
+            self._save(now)
+        return replace(found, rewound=rewound)
+
+    def state(self) -> dict[str, Any]:
+        """Return where the monitor stands, ready for JSON; the same after a rebuild from the store."""
+        return {"until": self._until.isoformat(), "count": self._count, "detector": self._detector.state()}
+
+    def forget(self) -> None:
+        """Drop every snapshot: the next look begins at the beginning. For readings that were made anew."""
+        self._ledger.save_state(_SNAPSHOTS, {"mark": "", "stands": []}, _BEGINNING)
+        self._begin()
+
+    def rate(self, topic: str, locale: str) -> float:
+        """Return how many negative conversations a stream has on an average day, as far as is known."""
+        return self._detector.rate(topic, locale)
+
+    def _read(self, until: datetime, now: datetime) -> Caught:
+        count = 0
+        raised: list[Alert] = []
+        joined: list[Alert] = []
+        resolved: list[Alert] = []
+
+        def act(signals: Sequence[Signal]) -> None:
+            for signal in signals:
+                if signal.kind == "recovered":
+                    resolved.extend(self._resolve(signal, now))
+                    continue
+                alert, new = self._raise(signal, now)
+                if new == "raised":
+                    raised.append(alert)
+                elif new == "joined":
+                    joined.append(alert)
+
+        by_hand = self._resolved_by_hand(until)
+        waiting = next(by_hand, None)
+        day = self._until
+        for event in self._ledger.stream(Place(self._until, ""), until):
+            while waiting is not None and waiting.resolved_at is not None and waiting.resolved_at <= event.at:
+                act(self._close(waiting, waiting.resolved_at))
+                waiting = next(by_hand, None)
+            midnight = event.at.replace(hour=0, minute=0, second=0, microsecond=0)
+            if midnight > day:
+                if self._count + count:
+                    act(self._detector.advance(midnight))
+                    self._stands = _thinned([_Stand(midnight, self._count + count, self._detector.state()), *self._stands])
+                day = midnight
+            act(self._detector.observe(event, self._rules.negative(event)))
+            count += 1
+        while waiting is not None and waiting.resolved_at is not None:
+            act(self._close(waiting, waiting.resolved_at))
+            waiting = next(by_hand, None)
+        act(self._detector.advance(until))
+        self._until, self._count = until, self._count + count
+        return Caught(count, tuple(raised), tuple(joined), tuple(resolved))
+
+    # Alerts
+
+    def _raise(self, signal: Signal, now: datetime) -> tuple[Alert, str]:
+        near = [
+            one
+            for one in self._ledger.alerts(since=signal.at - _SAME_CAUSE, until=signal.at + timedelta(seconds=1))
+            if one.resolved_at is None or one.resolved_at > signal.since
+        ]
+        stream = f"{signal.topic}/{signal.locale}"
+        for one in near:
+            # Told already, before a rewind moved its beginning a little; or by another monitor.
+            if stream == f"{one.topic}/{one.locale}" and abs(one.signal.since - signal.since) <= _SAME_START:
+                return one, "known"
+            if stream in one.also:
+                return one, "known"
+        details = self._explain(signal)
+        alert = Alert(alert_id(signal), signal.topic, signal.locale, signal, "open", signal.at, details=details)
+        for one in near:
+            if one.state != "resolved" and same_cause(one, alert):
+                self._ledger.attach(one.id, [stream])
+                return one, "joined"
+        new = self._ledger.raise_alert(alert, self._tell(alert, "opened", now))
+        return alert, "raised" if new else "known"
+
+    def _resolve(self, signal: Signal, now: datetime) -> list[Alert]:
+        ended = []
+        for one in self._ledger.alerts(topic=signal.topic, until=signal.at + timedelta(seconds=1)):
+            if (
+                one.locale == signal.locale
+                and one.state != "resolved"
+                and self._ledger.resolve(one.id, RECOVERY, signal.at, self._tell(one, "resolved", now))
+            ):
+                ended.append(replace(one, state="resolved", resolved_at=signal.at, resolved_by=RECOVERY))
+        return ended
+
+    def _resolved_by_hand(self, until: datetime) -> Iterator[Alert]:
+        """Yield what people closed since the moment read up to, oldest first."""
+        closed = [
+            one
+            for one in self._ledger.alerts(state="resolved")
+            if one.resolved_by != RECOVERY and one.resolved_at is not None and self._until <= one.resolved_at < until
+        ]
+        yield from sorted(closed, key=lambda one: (one.resolved_at or until, one.id))
+
+    def _close(self, alert: Alert, at: datetime) -> list[Signal]:
+        signals = self._detector.advance(at)
+        for stream in (f"{alert.topic}/{alert.locale}", *alert.also):
+            topic, _, locale = stream.rpartition("/")
+            self._detector.resolve(topic, locale, at)
+        return signals
+
+    # Snapshots
+
+    def _begin(self) -> None:
+        self._detector = Detector(self._rules.limits)
+        self._until, self._count, self._stands = _BEGINNING, 0, []
+
+    def _load(self) -> None:
+        self._begin()
+        found = self._ledger.load_state(_SNAPSHOTS)
+        if found is not None and found.value.get("mark") == self._rules.mark():
+            self._stands = [
+                _Stand(datetime.fromisoformat(one["until"]), one["count"], one["state"]) for one in found.value["stands"]
+            ]
+            if self._stands:
+                self._stand(self._stands[0])
+        self._loaded = True
+
+    def _save(self, now: datetime) -> None:
+        current = _Stand(self._until, self._count, self._detector.state())
+        older = [one for one in self._stands if one.until < current.until]
+        self._stands = [current, *_thinned(older)]
+        stands = [{"until": one.until.isoformat(), "count": one.count, "state": one.state} for one in self._stands]
+        self._ledger.save_state(_SNAPSHOTS, {"mark": self._rules.mark(), "stands": stands}, now)
+
+    def _holds(self, until: datetime, count: int) -> bool:
+        return self._ledger.count(Place(until, "")) == count
+
+    def _go_back(self, until: datetime) -> bool:
+        for stand in self._stands:
+            if stand.until < until and self._holds(stand.until, stand.count):
+                self._stands = [one for one in self._stands if one.until <= stand.until]
+                self._stand(stand)
+                return True
+        self._begin()
+        return True
+
+    def _stand(self, stand: _Stand) -> None:
+        self._detector = Detector.restore(stand.state, self._rules.limits)
+        self._until, self._count = stand.until, stand.count
+
+
+def alert_id(signal: Signal) -> str:
+    """Name an alert by its stream and beginning, so that two monitors raise one."""
+    text = f"{signal.topic}\n{signal.locale}\n{signal.since.astimezone(UTC).isoformat(timespec='seconds')}"
+    return f"alert_{hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:20]}"
+
+
+def same_cause(open_alert: Alert, other: Alert) -> bool:
+    """Say whether a further stream turned for the cause that an open alert tells of.
+
+    The same topic in another locale, or another topic whose messages are set apart by the same words: of the first five
+    phrases of each, two are shared.
+
+    Args:
+        open_alert: The alert that is there.
+        other: What a further stream would raise.
+
+    Returns:
+        Whether the stream belongs to the open alert.
+    """
+    if open_alert.topic == other.topic:
+        return True
+    if open_alert.locale != other.locale:
+        return False
+    ours, theirs = ({str(word["text"]) for word in _words(one)[:5]} for one in (open_alert, other))
+    return len(ours & theirs) >= 2
+
+
+def _words(alert: Alert) -> list[dict[str, Any]]:
+    found = alert.details.get("words")
+    return found if isinstance(found, list) else []
+
+
+def _thinned(stands: Sequence[_Stand]) -> list[_Stand]:
+    """Keep the newest days and of those before one a week, newest first."""
+    ordered = sorted({one.until: one for one in stands}.values(), key=lambda one: one.until, reverse=True)
+    kept, weeks = ordered[:_KEPT_DAYS], []
+    seen = {tuple(one.until.isocalendar()[:2]) for one in kept}
+    for one in ordered[_KEPT_DAYS:]:
+        week = tuple(one.until.isocalendar()[:2])
+        if week not in seen:
+            seen.add(week)
+            weeks.append(one)
+    return [*kept, *weeks[:_KEPT_WEEKS]]

@@ -1,0 +1,421 @@
+"""The report: what it counts, what it names and does not name, and a page that nothing a customer writes can harm."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from random import Random
+from string import Formatter
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from assistant.errors import UsageError
+from assistant.monitor.events import Alert, Event, Signal
+from assistant.monitor.report import build, page, render
+from assistant.monitor.report_records import Answered, Period, ReportData, last_day, last_week
+from assistant.monitor.report_text import CHINESE, ENGLISH
+from assistant.records import Action
+
+BERLIN = ZoneInfo("Europe/Berlin")
+WEEK = Period(datetime(2027, 3, 1, tzinfo=BERLIN), datetime(2027, 3, 8, tzinfo=BERLIN))
+MADE = datetime(2027, 3, 8, 6, tzinfo=BERLIN)
+HOSTILE = '<script>alert(1)</script><img src="https://evil.example/x.png" onerror=alert(2)>{{ 7*7 }}\x07"\'&'
+
+
+def message(
+    name: str, at: datetime, score: float = 0.0, topic: str = "delivery", locale: str = "en", talk: str = "", **more: str
+) -> Event:
+    return Event(name, talk or f"c-{name}", at, topic, locale, negative=max(0.0, -score), positive=max(0.0, score), **more)
+
+
+def reply(name: str, at: datetime, action: Action = "send", reason: str = "template", **more: object) -> Answered:
+    plain = Answered(
+        name, f"c-{name}", at, "delivery", "en", "chat", action, reason, reason if action == "send" else "", None, 40.0
+    )
+    return replace(plain, **more)  # type: ignore[arg-type]
+
+
+def messages(period: Period, count: int, negative: int, topic: str = "delivery", locale: str = "en") -> list[Event]:
+    """Spread over the period, the first ones negative."""
+    gap = (period.until - period.since) / (count + 1)
+    tag = f"{topic}-{locale}-{period.since:%m%d}"
+    return [
+        message(f"{tag}-{at}", period.since + (at + 1) * gap, -0.9 if at < negative else 0.0, topic, locale)
+        for at in range(count)
+    ]
+
+
+def report(
+    events: list[Event], answered: list[Answered] | None = None, alerts: list[Alert] | None = None, **more: object
+) -> ReportData:
+    settings: dict[str, object] = {"texts": {}, "zone": BERLIN, "made_at": MADE, "company": "Lumi", **more}
+    return build(WEEK, events, alerts or [], answered or [], **settings)  # type: ignore[arg-type]
+
+
+def alert(**more: object) -> Alert:
+    since = WEEK.since + timedelta(days=2)
+    seen = since + timedelta(hours=6)
+    signal = Signal("share", "delivery", "en", seen, since, 21, 6.4, 33, 0.003, 3.3)
+    return replace(Alert("a1", "delivery", "en", signal, "open", seen), **more)  # type: ignore[arg-type]
+
+
+def full() -> ReportData:
+    """Everything a page can show."""
+    before, at = WEEK.before(), WEEK.since + timedelta(days=3)
+    events = messages(before, 60, 10) + messages(WEEK, 60, 40) + messages(before, 40, 20, "refund", "zh")
+    events += messages(WEEK, 40, 2, "refund", "zh")
+    events += [message(f"b{n}", at + timedelta(minutes=n), score, talk="bad") for n, score in enumerate((0.0, -0.7, -0.9, -0.9))]
+    events += [message(f"g{n}", at + timedelta(minutes=n), score, talk="good") for n, score in enumerate((-0.9, -0.4, 0.7, 0.9))]
+    events = [replace(one, version="s1" if one.at < at else "s2") for one in events]
+    texts = {one.id: f"text of {one.id}" for one in events} | {"b3": "never again", "g0": "this is too late", "g3": "wonderful"}
+    answered = [reply(one.id, one.at, latency_ms=float(n), rating=1 if n % 3 else None) for n, one in enumerate(events)]
+    answered += [reply(f"q{n}", at, "clarify", "low_confidence", question="do you ship to iceland") for n in range(3)]
+    details: dict[str, object] = {
+        "words": [{"text": "not arrived", "z": 4.0}],
+        "messages": ["b3", "gone"],
+        "articles": [{"id": "a", "title": "Delivery times", "count": 4}],
+        "versions": {"sentiment": {"s2": 30}},
+        "emotions": {"anger": 0.4},
+        "last_time": {"opened_at": "2027-01-12T08:00:00+01:00", "observed": 17, "hours": 70.2, "resolved_by": "recovery"},
+    }
+    return report(events, answered, [alert(details=details, also=("delivery/zh",))], texts=texts)
+
+
+def test_worse_and_better_are_named_and_noise_is_not() -> None:
+    before, draw = WEEK.before(), Random(2)
+    events = (
+        messages(before, 60, 10) + messages(WEEK, 60, 40) + messages(before, 40, 20, "refund") + messages(WEEK, 40, 2, "refund")
+    )
+    for number in range(30):
+        steady = [sum(draw.random() < 0.2 for _ in range(30)) for _ in range(2)]
+        events += messages(before, 30, steady[0], f"topic{number}") + messages(WEEK, 30, steady[1], f"topic{number}")
+    data = report(events)
+    assert [(one.topic, one.verdict) for one in data.moves[:2]] == [("delivery", "worse"), ("refund", "better")]
+    assert {one.verdict for one in data.moves[2:]} == {"steady"}
+    assert [one.topic for one in data.courses] == ["delivery", "refund"]
+
+
+def test_more_unhappy_customers_at_the_same_share_are_worse_but_fewer_are_not_better() -> None:
+    before = WEEK.before()
+    more = report(messages(before, 50, 20) + messages(WEEK, 150, 60)).moves[0]
+    fewer = report(messages(before, 150, 60) + messages(WEEK, 50, 20)).moves[0]
+    assert (more.verdict, fewer.verdict) == ("worse", "steady")
+
+
+def test_a_topic_seen_for_the_first_time_is_new_and_worse_only_with_evidence() -> None:
+    assert report(messages(WEEK, 5, 1)).moves[0].verdict == "new"
+    assert report(messages(WEEK, 30, 25)).moves[0].verdict == "worse"
+    assert report(messages(WEEK.before(), 30, 2)).moves[0].verdict == "gone"
+
+
+def test_each_language_is_counted_for_itself() -> None:
+    data = report(messages(WEEK, 30, 3) + messages(WEEK, 20, 10, locale="zh"))
+    assert [(one.locale, one.now.messages, one.now.negative) for one in data.locales] == [("en", 30, 3), ("zh", 20, 10)]
+    assert {(one.topic, one.locale) for one in data.moves} == {("delivery", "en"), ("delivery", "zh")}
+
+
+def test_messages_at_the_edges_and_told_twice_are_counted_once_and_where_they_belong() -> None:
+    events = [
+        message("first", WEEK.since),
+        message("last", WEEK.until - timedelta(microseconds=1)),
+        message("after", WEEK.until),
+        message("then", WEEK.since - timedelta(microseconds=1)),
+        message("long ago", WEEK.since - timedelta(days=30)),
+    ]
+    data = report([*events, *events])
+    assert (data.now.messages, data.then.messages) == (2, 1)
+
+
+def test_a_period_that_cuts_an_hour_in_two_is_counted_to_the_minute() -> None:
+    cut = Period(WEEK.since + timedelta(minutes=20), WEEK.since + timedelta(hours=3, minutes=40))
+    events = [message(str(minutes), WEEK.since + timedelta(minutes=minutes)) for minutes in (10, 20, 219, 220)]
+    assert build(cut, events, [], [], texts={}, zone=BERLIN, made_at=MADE).now.messages == 2
+
+
+def test_service_counts_conversations_for_handoffs_and_replies_for_questions_back() -> None:
+    at = WEEK.since + timedelta(days=1)
+    answered = [
+        reply("1", at, rating=1, latency_ms=10.0),
+        reply("2", at, "handoff", "asked_for_person", conversation="c-1", latency_ms=20.0),
+        reply("3", at, "clarify", "low_confidence", latency_ms=30.0),
+        reply("4", at, rating=-1, latency_ms=40.0),
+        reply("4", at, rating=-1, latency_ms=40.0),
+    ]
+    service = report([], answered).service
+    assert (service.conversations, service.deflected, service.handoffs) == (3, 1, 1)
+    assert (service.replies, service.clarifications, service.rated, service.liked) == (4, 1, 2, 1)
+    assert (service.p50_ms, service.p95_ms) == (25.0, pytest.approx(38.5))
+
+
+def test_a_change_of_service_is_set_against_the_period_before() -> None:
+    before, at = WEEK.before().since + timedelta(days=1), WEEK.since + timedelta(days=1)
+    answered = [reply(f"a{n}", before) for n in range(40)] + [reply(f"b{n}", at) for n in range(20)]
+    answered += [reply(f"h{n}", at, "handoff", "unsure_twice") for n in range(20)]
+    handoffs = next(one for one in report([], answered).figures if one.name == "handoffs")
+    assert (handoffs.now, handoffs.before) == (0.5, 0.0)
+    assert handoffs.change is not None and handoffs.change.p_value < 0.001
+
+
+def test_versions_are_marked_where_they_began_and_the_first_of_all_is_not() -> None:
+    change = WEEK.since + timedelta(days=2)
+    events = [replace(one, version="s2" if one.at >= change else "s1", intent_version="i1") for one in messages(WEEK, 70, 0)]
+    (mark,) = report(events + messages(WEEK.before(), 3, 0)).versions
+    assert (mark.task, mark.version, mark.before) == ("sentiment", "s2", "s1")
+    assert change <= mark.at < change + timedelta(hours=6)
+
+
+def test_worst_and_best_conversations_are_read_by_their_course() -> None:
+    data = full()
+    assert (data.worst[0].id, data.worst[0].trajectory.course) == ("bad", "came_content_left_angry")
+    assert (data.best[0].id, data.best[0].low_quote, data.best[0].last_quote) == ("good", "this is too late", "wonderful")
+    assert data.trajectories["came_angry_left_content"] == 1
+
+
+def test_questions_without_an_answer_are_grouped_and_answered_ones_left_out() -> None:
+    at = WEEK.since + timedelta(days=1)
+
+    def asked(name: str, question: str, reason: str = "low_evidence", **more: object) -> Answered:
+        action: Action = "handoff" if reason in ("unsure_twice", "asked_for_person") else "clarify"
+        return reply(name, at, action, reason, question=question, **more)
+
+    answered = [
+        asked("1", "do you ship to iceland"),
+        asked("2", "shipping to iceland?", "out_of_scope"),
+        asked("3", "is the lamp waterproof", "unsure_twice"),
+        asked("4", "i want to talk to a person", "asked_for_person"),
+        asked("5", "where is my invoice"),
+        replace(
+            asked("6", ""), at=at + timedelta(minutes=1), conversation="c-5", action="send", reason="article", origin="article"
+        ),
+        replace(asked("7", "well, is it?", "unsure_twice"), at=at + timedelta(minutes=2), conversation="c-3"),
+        asked("8", "能开发票吗", locale="zh"),
+    ]
+    data = report([], answered)
+    assert data.unanswered_total == 4
+    assert {(one.question, one.count, one.locale) for one in data.unanswered} == {
+        ("do you ship to iceland", 2, "en"),
+        ("is the lamp waterproof", 1, "en"),
+        ("能开发票吗", 1, "zh"),
+    }
+    assert data.unanswered[0].count == 2 and set(data.unanswered[0].reasons) == {"low_evidence", "out_of_scope"}
+
+
+def test_alerts_open_in_the_period_are_shown_with_their_details() -> None:
+    (row,) = full().alerts
+    assert (row.words, row.articles, row.versions) == (("not arrived",), ("Delivery times",), ("sentiment s2",))
+    assert row.typical == ("never again",)
+    assert row.last is not None and (row.last.opened, row.last.observed) == ("2027-01-12", 17)
+
+
+def test_alerts_without_details_are_explained_from_the_texts() -> None:
+    events = messages(WEEK, 80, 0)
+    late = [message(f"late{n}", WEEK.since + timedelta(days=3, minutes=n), -0.9) for n in range(8)]
+    texts = {one.id: f"how many watts has lamp {n}" for n, one in enumerate(events)}
+    texts |= {one.id: f"parcel number {n} not arrived" for n, one in enumerate(late)}
+    (row,) = report(events + late, alerts=[alert()], texts=texts).alerts
+    assert any("arrived" in word for word in row.words)
+    assert row.typical and all("arrived" in text for text in row.typical)
+
+
+def test_alerts_over_before_or_opened_after_the_period_are_left_out() -> None:
+    over = alert(opened_at=WEEK.since - timedelta(days=3), resolved_at=WEEK.since - timedelta(days=1), state="resolved")
+    later = alert(opened_at=WEEK.until)
+    still = alert(id="still", opened_at=WEEK.since - timedelta(days=3))
+    assert [one.id for one in report([], alerts=[over, later, still]).alerts] == ["still"]
+
+
+def test_few_messages_give_long_steps_and_many_short_ones() -> None:
+    few, many = report(messages(WEEK, 40, 10)), report(messages(WEEK, 4_000, 300))
+    assert (len(few.overall.points), few.overall.step.unit) == (1, "week")
+    assert (len(many.overall.points), many.overall.step.unit, many.overall.step.count) == (28, "hour", 6)
+    assert sum(one.tally.messages for one in many.overall.points) == 4_000
+
+
+def test_last_day_and_week_follow_the_calendar_across_a_changed_clock() -> None:
+    monday = datetime(2027, 3, 29, 0, 5, tzinfo=BERLIN)  # the clock went forward on Sunday
+    week = last_week(monday, BERLIN)
+    assert (week.since, week.until) == (datetime(2027, 3, 22, tzinfo=BERLIN), datetime(2027, 3, 29, tzinfo=BERLIN))
+    assert week.before().since == datetime(2027, 3, 15, tzinfo=BERLIN)
+    assert last_day(monday, BERLIN).since == datetime(2027, 3, 28, tzinfo=BERLIN)
+
+
+def test_periods_and_times_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(UsageError, match="empty"):
+        Period(WEEK.until, WEEK.since)
+    with pytest.raises(UsageError, match="zone"):
+        Period(datetime(2027, 3, 1), datetime(2027, 3, 2))
+    with pytest.raises(UsageError, match="m7"):
+        report([message("m7", datetime(2027, 3, 2, 9))])
+
+
+class Outline(HTMLParser):
+    """What stands on a page: its text, and every attribute."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def data() -> ReportData:
+    return full()
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_the_page_shows_every_part_in_both_languages(data: ReportData, lang: str) -> None:
+    outline, words = Outline(page(data, lang)), {"en": ENGLISH, "zh": CHINESE}[lang]
+    for part in ("moves", "course", "alerts", "service", "conversations", "unanswered", "method"):
+        assert words[part] in outline.text
+    for said in (
+        "Lumi",
+        "not arrived",
+        "Delivery times",
+        "never again",
+        "wonderful",
+        "do you ship to iceland",
+        "s2",
+        words["anger"],
+    ):
+        assert said in outline.text
+    assert ("html", "lang", lang) in outline.attributes
+
+
+def test_the_page_names_nothing_outside_itself_and_runs_no_script(data: ReportData) -> None:
+    outline = Outline(page(data))
+    assert not {"script", "img", "link", "iframe", "object", "video", "audio", "form"} & set(outline.tags)
+    targets = [value for _, name, value in outline.attributes if name in ("href", "src", "xlink:href", "action", "data")]
+    assert targets and all(value.startswith("#") for value in targets)
+    assert not re.search(r"url\((?!#)|@import", page(data))
+    assert not [name for _, name, _ in outline.attributes if name.startswith("on")]
+
+
+def test_nothing_a_customer_or_an_agent_writes_becomes_markup() -> None:
+    at = WEEK.since + timedelta(days=1)
+    events = [
+        message(f"m{n}", at + timedelta(minutes=n), -0.9, HOSTILE, HOSTILE, HOSTILE, version=f"{HOSTILE}{n}") for n in range(40)
+    ]
+    details: dict[str, object] = {
+        "words": [HOSTILE],
+        "articles": [HOSTILE],
+        "emotions": {HOSTILE: 0.5},
+        "versions": {HOSTILE: {HOSTILE: 1}},
+    }
+    details["last_time"] = {"opened_at": HOSTILE, "observed": 1, "hours": None, "resolved_by": HOSTILE}
+    hostile = alert(topic=HOSTILE, locale=HOSTILE, also=(HOSTILE,), acknowledged_by=HOSTILE, resolved_by=HOSTILE, details=details)
+    answered = [reply("q", at, "clarify", "low_evidence", question=HOSTILE, locale=HOSTILE, topic=HOSTILE)]
+    texts = {one.id: HOSTILE for one in events}
+    made = report(events, answered, [replace(hostile, state="resolved", resolved_at=WEEK.until)], texts=texts, company=HOSTILE)
+    for lang in ("en", "zh"):
+        outline = Outline(page(made, lang))
+        assert not {"script", "img"} & set(outline.tags)
+        assert not [name for _, name, _ in outline.attributes if name.startswith("on")]
+        assert "<script>alert(1)</script>" in outline.text  # shown as it was written
+        assert "{{ 7*7 }}" in outline.text and "\x07" not in outline.text
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_an_empty_period_says_so_plainly(lang: str) -> None:
+    words, outline = {"en": ENGLISH, "zh": CHINESE}[lang], Outline(page(report([]), lang))
+    for key in ("lead_none", "alerts_none", "service_none", "conversations_none", "unanswered_none"):
+        assert words[key] in outline.text
+    assert "svg" not in outline.tags
+
+
+def test_a_period_without_one_before_and_one_gone_silent_can_be_shown() -> None:
+    first = Outline(page(report(messages(WEEK, 30, 4), [reply("1", WEEK.since)])))
+    silent = Outline(page(report(messages(WEEK.before(), 30, 4), [reply("1", WEEK.before().since)])))
+    assert ENGLISH["none_before"] in first.text
+    assert ENGLISH["verdict_gone"] in silent.text and ENGLISH["lead_none"] in silent.text
+
+
+def test_tables_have_captions_pictures_have_words_and_ids_are_unique(data: ReportData) -> None:
+    text = page(data)
+    outline = Outline(text)
+    assert text.count("<table") == text.count("<caption") >= 6
+    plots = [dict(re.findall(r'([\w-]+)="([^"]*)"', tag)) for tag in re.findall(r"<svg[^>]*>", text)]
+    assert plots and all(one.get("aria-label") or one.get("aria-hidden") == "true" for one in plots)
+    ids = [value for _, name, value in outline.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    pointed = [
+        value for _, name, value in outline.attributes if name in ("aria-labelledby", "href") and value.startswith(("#", "m"))
+    ]
+    assert {value.lstrip("#") for value in pointed} <= set(ids)
+
+
+def test_text_can_be_read_against_its_ground(data: ReportData) -> None:
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{3,6});", page(data)))
+
+    def light(colour: str) -> float:
+        full = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+        parts = [int(full[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    pairs = [(ink, ground) for ink in ("ink", "quiet", "accent") for ground in ("page", "card")]
+    pairs += [("bad", "card"), ("good", "card"), ("bad", "bad-soft"), ("good", "good-soft"), ("warm", "warm-soft")]
+    for ink, ground in pairs:
+        dark, bright = sorted((light(colours[ink]), light(colours[ground])))
+        assert (bright + 0.05) / (dark + 0.05) >= 4.5, (ink, ground)
+
+
+def test_the_same_data_give_the_same_page(data: ReportData) -> None:
+    assert page(data) == page(full())
+
+
+def test_both_languages_say_the_same_with_the_same_values() -> None:
+    def places(text: str) -> set[str]:
+        return {name for _, name, _, _ in Formatter().parse(text) if name}
+
+    assert ENGLISH.keys() == CHINESE.keys()
+    for key, text in ENGLISH.items():
+        assert places(text) == places(CHINESE[key]), key
+
+
+def test_json_holds_everything_and_is_plain(data: ReportData) -> None:
+    read = json.loads(render(data, "json"))
+    assert read["now"]["messages"] == data.now.messages and read["now"]["share"] == data.now.share
+    assert read["period"]["since"] == "2027-03-01T00:00:00+01:00"
+    assert read["moves"][0]["movement"]["share"]["interval"]["low"] > 1
+    assert read["alerts"][0]["words"] == ["not arrived"]
+
+
+def test_csv_has_one_tidy_row_for_each_topic_and_language(data: ReportData) -> None:
+    rows = list(csv.DictReader(io.StringIO(render(data, "csv").decode())))
+    assert [(one["topic"], one["locale"]) for one in rows] == [("delivery", "en"), ("refund", "zh")]
+    assert (rows[0]["messages"], rows[0]["negative"], rows[0]["verdict"]) == ("68", "44", "worse")
+    assert float(rows[1]["negative_share"]) == pytest.approx(0.05)
+
+
+def test_a_topic_cannot_become_a_formula_in_a_spreadsheet() -> None:
+    rows = list(csv.DictReader(io.StringIO(render(report(messages(WEEK, 3, 0, '=HYPERLINK("http://x")')), "csv").decode())))
+    assert rows[0]["topic"] == '\'=HYPERLINK("http://x")'
+
+
+def test_unknown_forms_and_languages_are_refused_with_the_known_ones(data: ReportData) -> None:
+    with pytest.raises(UsageError, match="html, pdf, json, csv"):
+        render(data, "docx")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="en or zh"):
+        page(data, "fr")
+
+
+def test_times_are_shown_in_the_zone_asked_for() -> None:
+    data = report(messages(WEEK, 20, 2), zone=ZoneInfo("Asia/Shanghai"))
+    assert data.period.since.utcoffset() == timedelta(hours=8)
+    assert "2027-03-08 13:00" in page(data)  # made at 06:00 in Berlin
+    assert data.made_at == MADE.astimezone(UTC)

@@ -1,0 +1,231 @@
+"""The monitor on a store: one alert for one cause, the same whether messages came in order, late, or all at once."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assistant.errors import UsageError
+from assistant.monitor.events import Alert
+from assistant.monitor.explain import explain
+from assistant.monitor.ledger import Ledger, Notice, Reading
+from assistant.monitor.limits import Limits
+from assistant.monitor.telling import notices
+from assistant.monitor.watching import Caught, Monitor, Rules
+from assistant.records import Transcript, TranscriptTurn
+from assistant.sources import SourceRecord
+from assistant.store import Store, open_store, sqlite_url
+
+START = datetime(2025, 1, 6, tzinfo=UTC)
+DAYS, SURGE_DAY = 44, 36.0
+#: With two topics only, one false alert in four weeks is soon seen; here chance is to be kept out.
+RULES = Rules(Limits(false_alerts=0.02))
+CALM = ("could you tell me when it comes", "how long does it take", "which carrier is it", "can I change the day")
+CROSS = ("this is taking far too long", "nobody answers me", "I am fed up with this")
+FLOOD = ("the depot in Rivertown is under water and my box is lost", "again the flooded depot in Rivertown, I want an answer")
+
+
+def moment(day: float) -> datetime:
+    return START + timedelta(days=day)
+
+
+def history(seed: int = 3, ratio: float = 6.0, sour: tuple[str, ...] = ("delivery",)) -> list[tuple[datetime, str, bool, str]]:
+    """When, topic, negative or not, text: ten calm and two cross messages a day and topic, more by day than by night."""
+    rng = random.Random(seed)
+    rows = []
+    for topic in ("delivery", "returns"):
+        for negative, rate in ((False, 10.0), (True, 2.0)):
+            day = 0.0
+            while (day := day + rng.expovariate(200.0)) < DAYS:
+                high = topic in sour and negative and day >= SURGE_DAY
+                if rng.random() < rate * (ratio if high else 1.0) * (1 + 0.9 * math.sin(2 * math.pi * day)) / 200.0:
+                    said = rng.choice(FLOOD if high else CROSS if negative else CALM)
+                    rows.append((moment(day), topic, negative, said))
+    return sorted(rows)
+
+
+def fill(store: Store, rows: list[tuple[datetime, str, bool, str]], source: str = "s1") -> None:
+    talks = [
+        Transcript(f"{source}-{at}", (TranscriptTurn("customer", said, when),), "log:1", "en", f"contact-{source}-{at}")
+        for at, (when, _, _, said) in enumerate(rows)
+    ]
+    store.add_source(SourceRecord(source, f"{source}.jsonl", "logs", source, "jsonl", START), talks)
+    found = {turn.text + turn.at.isoformat(): turn.id for turn in store.monitor.unread_turns("s", 100_000)}
+    store.monitor.add_readings(
+        Reading(found[said + when.isoformat()], topic, "en", 0.9 if negative else 0.1, 0.1, "s", "i")
+        for when, topic, negative, said in rows
+    )
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[tuple[datetime, str, bool, str]]:
+    return history()
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Iterator[Store]:
+    with open_store(sqlite_url(tmp_path / "deskhand.db")) as store:
+        yield store
+
+
+@pytest.fixture
+def filled(opened: Store, rows: list[tuple[datetime, str, bool, str]]) -> Ledger:
+    fill(opened, rows)
+    return opened.monitor
+
+
+def monitor(ledger: Ledger, rules: Rules = RULES) -> Monitor:
+    def tell(alert: Alert, what: str, now: datetime) -> tuple[Notice, ...]:
+        return notices(alert, what, now, ("team", "manager"), UTC)
+
+    return Monitor(ledger, rules, partial(explain, ledger, rules), tell)
+
+
+def stepwise(watch: Monitor, first: float, last: float, hours: float) -> list[Caught]:
+    at, found = first, []
+    while at <= last:
+        found.append(watch.catch_up(moment(at)))
+        at += hours / 24
+    return found
+
+
+def test_a_surge_raises_one_alert_that_says_what_it_is_about_and_two_receivers_are_told(filled: Ledger) -> None:
+    found = monitor(filled).catch_up(moment(DAYS))
+    assert len(found.raised) == 1 and filled.alerts() == list(found.raised)
+    alert = found.raised[0]
+    assert (alert.topic, alert.locale, alert.state) == ("delivery", "en", "open")
+    assert moment(SURGE_DAY - 1) < alert.signal.since < alert.opened_at < moment(SURGE_DAY + 1.5)
+    assert alert.signal.observed > 2 * alert.signal.expected
+    words: Any = alert.details["words"]
+    assert any("rivertown" in word["text"] or "depot" in word["text"] for word in words[:4])
+    quoted: Any = alert.details["messages"]
+    assert all("Rivertown" in text for text in filled.texts(quoted).values()) and quoted
+    waiting = filled.outbox("waiting")
+    assert sorted(row.target for row in waiting) == ["manager", "team"]
+    assert all("delivery" in row.body["title"] and "Rivertown" not in str(row.body) for row in waiting)
+
+
+def test_many_small_looks_end_where_one_look_does(filled: Ledger, tmp_path: Path, rows: Any) -> None:
+    steps = monitor(filled)
+    raised = [alert for one in stepwise(steps, 1.0, DAYS, 7.0) for alert in one.raised]
+    last = steps.catch_up(moment(DAYS + 1))
+    assert len(raised) + len(last.raised) == 1
+    with open_store(sqlite_url(tmp_path / "other.db")) as other:
+        fill(other, rows)
+        whole = monitor(other.monitor)
+        whole.catch_up(moment(DAYS + 1))
+        assert whole.state() == steps.state()
+        assert [(one.id, one.signal) for one in other.monitor.alerts()] == [(one.id, one.signal) for one in filled.alerts()]
+
+
+def test_a_monitor_that_is_restarted_or_rebuilt_goes_on_as_if_it_had_run_through(filled: Ledger) -> None:
+    first = monitor(filled)
+    first.catch_up(moment(DAYS - 3))
+    again = monitor(filled)
+    assert again.catch_up(moment(DAYS)).events < 600
+    state, alerts, sent = again.state(), filled.alerts(), filled.outbox()
+    rebuilt = monitor(filled)
+    rebuilt.forget()
+    assert rebuilt.catch_up(moment(DAYS)).events > 1000
+    assert (rebuilt.state(), filled.alerts(), filled.outbox()) == (state, alerts, sent)
+
+
+def test_what_comes_late_counts_where_it_belongs(opened: Store, rows: Any) -> None:
+    late = [row for at, row in enumerate(rows) if at % 17 == 0 and row[0] > moment(20)]
+    fill(opened, [row for row in rows if row not in late])
+    watch = monitor(opened.monitor)
+    watch.catch_up(moment(DAYS))
+    assert not watch.catch_up(moment(DAYS + 0.01)).rewound
+    fill(opened, late, source="s2")
+    caught = watch.catch_up(moment(DAYS + 0.02))
+    assert caught.rewound and not caught.raised
+    in_order = monitor(opened.monitor)
+    in_order.forget()
+    in_order.catch_up(moment(DAYS + 0.02))
+    assert in_order.state() == watch.state() and len(opened.monitor.alerts()) == 1
+
+
+def test_an_erased_customer_is_not_counted_any_more(opened: Store, rows: Any) -> None:
+    fill(opened, rows)
+    watch = monitor(opened.monitor)
+    watch.catch_up(moment(DAYS))
+    counted = watch.state()["count"]
+    opened.forget_contact("contact-s1-100")
+    assert watch.catch_up(moment(DAYS + 0.01)).rewound
+    assert watch.state()["count"] == counted - 1
+
+
+def test_a_clock_that_jumps_loses_nothing_and_counts_nothing_twice(filled: Ledger) -> None:
+    watch = monitor(filled)
+    watch.catch_up(moment(20))
+    assert watch.catch_up(moment(20 - 0.001)) == Caught()
+    watch.catch_up(moment(DAYS + 400))  # a year ahead
+    back = watch.catch_up(moment(30))
+    assert back.rewound
+    watch.catch_up(moment(DAYS))
+    straight = monitor(filled)
+    straight.forget()
+    straight.catch_up(moment(DAYS))
+    assert straight.state() == watch.state()
+    assert len(filled.alerts()) == 1
+
+
+def test_two_monitors_on_one_store_raise_one_alert(filled: Ledger) -> None:
+    one, other = monitor(filled), monitor(filled)
+    for day in range(30, DAYS + 1):
+        one.catch_up(moment(day))
+        other.catch_up(moment(day))
+    assert len(filled.alerts()) == 1 and len(filled.outbox()) == 2
+
+
+def test_topics_that_turn_for_the_same_words_are_one_alert(opened: Store) -> None:
+    fill(opened, history(sour=("delivery", "returns")))
+    monitor(opened.monitor).catch_up(moment(DAYS))
+    (alert,) = opened.monitor.alerts()
+    assert {f"{alert.topic}/en", *alert.also} == {"delivery/en", "returns/en"}
+
+
+def test_an_alert_ends_by_itself_when_its_topic_recovers_and_receivers_are_told(opened: Store) -> None:
+    rows = [row for row in history() if not (row[2] and row[1] == "delivery" and row[0] > moment(38))]
+    fill(opened, rows)
+    found = stepwise(monitor(opened.monitor), 30, DAYS + 1, 6)
+    (ended,) = [alert for one in found for alert in one.resolved]
+    stored = opened.monitor.alert(ended.id)
+    assert stored is not None and stored.state == "resolved" and stored.resolved_by == "recovery"
+    assert sorted(row.body["what"] for row in opened.monitor.outbox()) == ["opened", "opened", "resolved", "resolved"]
+
+
+def test_an_alert_that_a_person_ends_while_the_topic_stays_high_is_followed_by_another(filled: Ledger) -> None:
+    watch = monitor(filled)
+    watch.catch_up(moment(38))
+    (first,) = filled.alerts()
+    filled.resolve(first.id, "Ada", moment(38))
+    stepwise(watch, 38.1, DAYS, 6)
+    assert len(filled.alerts()) == 2
+    state = watch.state()
+    rebuilt = monitor(filled)
+    rebuilt.forget()
+    rebuilt.catch_up(moment(DAYS))
+    watch.catch_up(moment(DAYS))
+    assert len(filled.alerts()) == 2 and rebuilt.state()["detector"] == watch.state()["detector"] and state
+
+
+def test_other_settings_begin_anew_and_call_nobody_twice(filled: Ledger) -> None:
+    monitor(filled).catch_up(moment(DAYS))
+    stricter = replace(RULES, above={"en": 0.95})
+    other = monitor(filled, stricter)
+    assert other.catch_up(moment(DAYS)).events > 1000
+    assert len(filled.alerts()) == 1 and len(filled.outbox()) == 2
+
+
+def test_a_moment_without_a_zone_is_refused(filled: Ledger) -> None:
+    with pytest.raises(UsageError, match="time zone"):
+        monitor(filled).catch_up(datetime(2025, 1, 1))

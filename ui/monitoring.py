@@ -1,0 +1,231 @@
+"""The monitor wired: store, detector, explanation, receivers; one look after another for servers and schedulers.
+
+Builds what ``assistant/monitor`` is made of from settings and an open store. Of several processes on one store, the one that
+holds the lease watches; delivering needs no lease, since every notice is claimed by itself. What commands print is in
+``monitor_alerts.py`` and ``monitor_reports.py``.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from assistant.errors import DeskhandError
+from assistant.monitor.events import Alert
+from assistant.monitor.explain import explain
+from assistant.monitor.ledger import Notice
+from assistant.monitor.limits import Limits
+from assistant.monitor.outbox import Delivered, Patience, deliver
+from assistant.monitor.telling import notices
+from assistant.monitor.watching import Caught, Monitor, Rules
+from ui.reading_past import read_past
+
+if TYPE_CHECKING:
+    from assistant.monitor.outbox import Sender
+    from assistant.settings import Settings
+    from assistant.store import Store
+    from assistant.understand import Understander
+    from ui.wiring import Wired
+
+LOG = logging.getLogger("deskhand")
+LEASE = "monitor"
+#: Whoever watches keeps the lease so many looks long; a killed one is stood in for after that.
+_LEASE_LOOKS = 3
+_LEAST_LEASE_S = 30.0
+#: Alerts on what is longer past are kept and shown, but nobody is called for them: a first look at old logs finds many.
+OLD_NEWS = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look brought: ``caught`` is ``None`` where another process watches, ``read`` counts past messages read."""
+
+    caught: Caught | None
+    delivered: Delivered
+    read: int = 0
+
+
+class Watcher:
+    """Watches one store for one process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        senders: Mapping[str, Sender],
+        *,
+        thresholds: Mapping[str, float],
+        holder: str = "",
+    ) -> None:
+        """Wire the parts.
+
+        Args:
+            settings: Sections ``monitor``, ``notify`` and ``schedule`` count.
+            store: The open store.
+            senders: By receiver's name.
+            thresholds: Of the serving sentiment adapter, such as ``negative_en``; see ``rules``.
+            holder: Who holds the lease; unique to the process, drawn where not given.
+        """
+        self._settings = settings
+        self._store = store
+        self._senders = senders
+        self._holder = holder or f"{socket.gethostname()}-{secrets.token_hex(4)}"
+        self._chance = random.Random(self._holder)
+        self.rules = rules(settings, thresholds)
+        self.monitor = Monitor(store.monitor, self.rules, partial(explain, store.monitor, self.rules), self._tell)
+
+    def look(
+        self,
+        now: Callable[[], datetime],
+        understander: Understander | None = None,
+        *,
+        progress: Callable[[int], None] | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Look:
+        """Read what is new, raise and resolve alerts, and deliver what is due.
+
+        Args:
+            now: The clock, timezone-aware.
+            understander: Reads past conversations that were ingested; without one they wait for a process that has one.
+            progress: Called with the number of past messages of each finished batch.
+            stop: Asked between two batches; a stopped look judges nothing.
+
+        Returns:
+            What it brought.
+
+        Raises:
+            StoreError: The database fails.
+        """
+        caught, read = None, 0
+        if self._mine(now()):
+
+            def done(count: int) -> None:
+                self._mine(now())  # reading takes minutes where much was ingested
+                if progress:
+                    progress(count)
+
+            if understander is not None:
+                read = read_past(self._store.monitor, understander, progress=done, stop=stop)
+            if stop():
+                return Look(None, Delivered(), read)
+            if read:
+                self.monitor.forget()
+            caught = self.monitor.catch_up(now())
+            for alert in caught.raised:
+                LOG.warning("alert %s: %s/%s", alert.id, alert.topic, alert.locale)
+        patience = Patience(give_up_hours=self._settings.notify.give_up_hours)
+        return Look(caught, deliver(self._store.monitor, self._senders, now, self._holder, self._chance, patience), read)
+
+    def close(self) -> None:
+        """Give the lease back."""
+        self._store.learning.release_lease(LEASE, self._holder)
+
+    def _mine(self, at: datetime) -> bool:
+        seconds = max(_LEASE_LOOKS * self._settings.monitor.check_s, _LEAST_LEASE_S)
+        return self._store.learning.take_lease(LEASE, self._holder, at, seconds)
+
+    def _tell(self, alert: Alert, what: str, now: datetime) -> Sequence[Notice]:
+        if now - alert.opened_at > OLD_NEWS and what == "opened":
+            return ()
+        return notices(alert, what, now, tuple(self._senders), ZoneInfo(self._settings.schedule.timezone))
+
+
+def rules(settings: Settings, thresholds: Mapping[str, float]) -> Rules:
+    """Settle how messages are judged: by the settings, else as the adapter's manifest says for a locale, else from 0.5 on.
+
+    Args:
+        settings: Section ``monitor`` counts.
+        thresholds: The sentiment adapter's; ``negative_LOCALE`` is used.
+
+    Returns:
+        The rules.
+    """
+    own = settings.monitor
+    trained = {name.removeprefix("negative_"): value for name, value in thresholds.items() if name.startswith("negative_")}
+    limits = Limits(
+        false_alerts=own.false_alerts, per_days=own.per_days, minimum=max(2, own.minimum), half_life_days=own.half_life_days
+    )
+    return Rules(limits, {**trained, **own.negative_above})
+
+
+def make_senders(settings: Settings) -> dict[str, Sender]:
+    """Make a sender for every receiver of the settings.
+
+    Args:
+        settings: Section ``notify`` counts.
+
+    Returns:
+        The senders by name.
+
+    Raises:
+        SettingsError: A receiver cannot be used; the message names it.
+    """
+    from assistant.monitor.webhook import webhook_sender
+
+    own = settings.notify
+    made = {one.name: webhook_sender(one.name, one.url, one.secret, allow_private=own.allow_private) for one in own.webhooks}
+    if own.apprise:
+        from assistant.monitor.notices import apprise_sender
+
+        made |= {one.name: apprise_sender(one.name, one.url, allow_private=own.allow_private) for one in own.apprise}
+    return made
+
+
+class Background:
+    """A thread of a serving process that looks every ``monitor.check_s`` seconds; it never ends because of a fault."""
+
+    def __init__(self, wired: Wired, now: Callable[[], datetime]) -> None:
+        """Keep what to do; nothing runs before ``start``.
+
+        Args:
+            wired: The assistant with its store and settings.
+            now: The clock, timezone-aware.
+
+        Raises:
+            SettingsError: A receiver cannot be used.
+        """
+        self._wired = wired
+        self._now = now
+        self._senders = make_senders(wired.settings)
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin to look, unless that has begun already, or the settings say not to."""
+        if self._thread is None and self._wired.settings.monitor.enabled:
+            self._thread = threading.Thread(target=self._run, name="deskhand-monitor", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End, and wait until a look under way is done."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _run(self) -> None:
+        wired, watcher, version = self._wired, None, ""
+        while not self._stopped.is_set():
+            try:
+                understander = wired.serving().understander
+                if watcher is None or version != understander.versions.get("sentiment", ""):
+                    version = understander.versions.get("sentiment", "")
+                    thresholds = understander.mood_thresholds
+                    watcher = Watcher(wired.settings, wired.store, self._senders, thresholds=thresholds)
+                watcher.look(self._now, understander, stop=self._stopped.is_set)
+            except DeskhandError as error:
+                LOG.error("the monitor could not look: %s", error)
+            except Exception:  # the edge of a thread: the next look may work, and nobody else would look
+                LOG.exception("the monitor could not look")
+            self._stopped.wait(wired.settings.monitor.check_s)
+        if watcher is not None:
+            watcher.close()
