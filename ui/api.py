@@ -34,6 +34,7 @@ _TITLES = {
     401: "Token needed",
     404: "Not found",
     405: "Method not allowed",
+    409: "Not possible now",
     413: "Too large",
     422: "Cannot be read",
 }
@@ -158,7 +159,7 @@ def add_api(app: FastAPI, wired: Wired) -> None:
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _failed)
     guarded = _v1(wired)
-    app.include_router(guarded, prefix="/v1", dependencies=[Depends(_guard(wired.settings.serve.tokens))])
+    app.include_router(guarded, prefix="/v1", dependencies=[Depends(guard(wired.settings.serve.tokens))])
     app.include_router(_health(wired))
 
     @app.api_route("/v1/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
@@ -250,8 +251,15 @@ def is_staff(tokens: tuple[str, ...], sent: str) -> bool:
     return not tokens or any(hmac.compare_digest(sent.encode(), token.encode()) for token in tokens)
 
 
-def _guard(tokens: tuple[str, ...]) -> Any:
-    """Make the check of the Bearer token; without tokens in the settings, everyone may."""
+def guard(tokens: tuple[str, ...]) -> Any:
+    """Make the check of the Bearer token; without tokens in the settings, everyone may.
+
+    Args:
+        tokens: Those of the settings, ``serve.tokens``.
+
+    Returns:
+        What ``fastapi.Depends`` takes; it refuses with 401.
+    """
 
     def check(given: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
         if not is_staff(tokens, given.credentials if given else ""):

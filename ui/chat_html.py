@@ -30,6 +30,7 @@ _ICONS = {
     "person": "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8zM4.5 20c.8-3.6 3.8-5.5 7.5-5.5s6.700 1.900 7.500 5.500",
     "question": "M9 9.500a3 3 0 1 1 4.300 2.700c-.9.5-1.300 1-1.300 2M12 17.500h.01M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18z",
     "chevron": "m9 6 6 6-6 6",
+    "trend": "M4 17.500l5-6 4 3.500 7-9",
 }
 
 
@@ -98,7 +99,7 @@ def esc(value: object) -> str:
 
 
 def header(company: Company, chat: Chat) -> str:
-    """Render the company's name, the language switch and the button for a new conversation.
+    """Render the company's name, the language switch, staff's way to the console and the button for a new conversation.
 
     Args:
         company: Whose page it is.
@@ -113,11 +114,17 @@ def header(company: Company, chat: Chat) -> str:
         f'aria-pressed="{_flag(code == chat.lang)}">{label}</button>'
         for code, label in LANGUAGES.items()
     )
-    new = esc(says.new_chat)
+    new, console = esc(says.new_chat), "控制台" if chat.lang == "zh" else "Console"
+    # Where alerts and trends are; a customer could not open it.
+    link = (
+        f'<a class="dh-new" href="/console" aria-label="{console}">{_icon("trend")}<span>{console}</span></a>'
+        if chat.staff
+        else ""
+    )
     return (
         f'<header class="dh-head"><span class="dh-logo" aria-hidden="true">{company.initial}</span>'
         f'<div class="dh-who"><h1>{esc(company.name)}</h1><p><span class="dh-dot"></span>{esc(says.subtitle)}</p></div>'
-        f'<div class="dh-switch" role="group" aria-label="{esc(says.language_switch)}">{switch}</div>'
+        f'<div class="dh-switch" role="group" aria-label="{esc(says.language_switch)}">{switch}</div>{link}'
         f'<button type="button" class="dh-new" data-do="new" aria-label="{new}" title="{new}">'
         f"{_icon('new')}<span>{new}</span></button></header>"
     )

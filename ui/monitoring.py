@@ -130,13 +130,17 @@ class Watcher:
         self._store.learning.release_lease(LEASE, self._holder)
 
     def _mine(self, at: datetime) -> bool:
-        seconds = max(_LEASE_LOOKS * self._settings.monitor.check_s, _LEAST_LEASE_S)
-        return self._store.learning.take_lease(LEASE, self._holder, at, seconds)
+        return self._store.learning.take_lease(LEASE, self._holder, at, lease_seconds(self._settings))
 
     def _tell(self, alert: Alert, what: str, now: datetime) -> Sequence[Notice]:
         if now - alert.opened_at > OLD_NEWS and what == "opened":
             return ()
         return notices(alert, what, now, tuple(self._senders), ZoneInfo(self._settings.schedule.timezone))
+
+
+def lease_seconds(settings: Settings) -> float:
+    """Return how long whoever watches keeps the lease after a look."""
+    return max(_LEASE_LOOKS * settings.monitor.check_s, _LEAST_LEASE_S)
 
 
 def rules(settings: Settings, thresholds: Mapping[str, float]) -> Rules:

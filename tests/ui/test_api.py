@@ -192,6 +192,10 @@ def test_openapi_names_the_paths_and_the_token(client: TestClient) -> None:
         "/v1/conversations",
         "/v1/conversations/{id}/messages",
         "/v1/messages/{id}/feedback",
+        "/v1/alerts",
+        "/v1/alerts/{id}",
+        "/v1/alerts/{id}/acknowledge",
+        "/v1/alerts/{id}/resolve",
         "/healthz",
         "/readyz",
     }

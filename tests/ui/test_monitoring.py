@@ -1,0 +1,141 @@
+"""The monitor in a process: past conversations are read once, one process watches, receivers hear of what is new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assistant.monitor.outbox import Parcel, Receipt
+from assistant.records import IntentGuess, Sentiment, Transcript, TranscriptTurn, Understanding
+from assistant.settings import Settings
+from assistant.sources import SourceRecord
+from assistant.store import Store, open_store, sqlite_url
+from finetune.schedule import Job
+from tests.assistant.monitor.test_watching import DAYS, SURGE_DAY, fill, history, moment
+from ui.monitoring import Watcher, rules
+from ui.reading_past import BATCH, read_past
+from ui.scheduled_monitor import report_jobs, watcher
+
+STRICT = Settings(monitor={"false_alerts": 0.02})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(sqlite_url(tmp_path / "deskhand.db")) as opened:
+        yield opened
+
+
+class Reader:
+    """Understands every text alike, and remembers which it was given."""
+
+    def __init__(self, version: str = "s1") -> None:
+        self.versions = {"sentiment": version, "intent": "i1"} if version else {}
+        self.seen: list[str] = []
+
+    def read(self, texts: Sequence[str]) -> list[Understanding]:
+        self.seen += texts
+        known = (IntentGuess("delivery", 0.9),)
+        mood = Sentiment("negative", 0.8, -0.7)
+        return [Understanding("en", known, 0.1, mood, versions=self.versions, emotions={"anger": 0.6}) for _ in texts]
+
+
+class Team:
+    """A receiver."""
+
+    def __init__(self) -> None:
+        self.got: list[Parcel] = []
+
+    def __call__(self, parcel: Parcel) -> Receipt:
+        self.got.append(parcel)
+        return Receipt("sent")
+
+
+def talk(number: int) -> Transcript:
+    turns = (
+        TranscriptTurn("customer", f"where is box {number}", moment(number / 100)),
+        TranscriptTurn("agent", "Soon.", moment(1)),
+    )
+    return Transcript(f"c{number}", turns, "log:1", "en")
+
+
+def ingest(store: Store, count: int) -> None:
+    store.add_source(SourceRecord("s1", "log", "logs", "s1", "jsonl", moment(0)), [talk(number) for number in range(count)])
+
+
+def test_past_turns_are_read_once_and_become_events(store: Store) -> None:
+    ingest(store, 3)
+    reader: Any = Reader()
+    done: list[int] = []
+    assert read_past(store.monitor, reader, progress=done.append) == 3 and sum(done) == 3
+    assert read_past(store.monitor, reader) == 0 and len(reader.seen) == 3
+    (event, *_) = store.monitor.stream()
+    assert (event.topic, event.version, event.intent_version, event.emotions) == ("delivery", "s1", "i1", {"anger": 0.6})
+    assert event.negative == pytest.approx(0.8) and event.positive == pytest.approx(0.1)
+
+
+def test_another_adapter_reads_them_again_and_none_reads_nothing(store: Store) -> None:
+    ingest(store, 2)
+    assert read_past(store.monitor, Reader("")) == 0  # type: ignore[arg-type]
+    assert read_past(store.monitor, Reader("s1")) == 2  # type: ignore[arg-type]
+    assert read_past(store.monitor, Reader("s2")) == 2  # type: ignore[arg-type]
+    assert {event.version for event in store.monitor.stream()} == {"s2"}
+
+
+def test_reading_that_is_stopped_goes_on_where_it_was(store: Store) -> None:
+    ingest(store, 2 * BATCH)
+    reader: Any = Reader()
+    stops = iter([False, True, True])
+    assert read_past(store.monitor, reader, stop=lambda: next(stops)) == BATCH
+    assert read_past(store.monitor, reader) == BATCH
+    assert len(set(reader.seen)) == len(reader.seen) == 2 * BATCH
+
+
+def test_receivers_hear_of_a_surge_when_it_happens_and_once(store: Store) -> None:
+    fill(store, history())
+    team, clock = Team(), [SURGE_DAY - 1]
+    watch = Watcher(STRICT, store, {"team": team}, thresholds={}, holder="a")
+    while clock[0] < DAYS:
+        watch.look(lambda: moment(clock[0]))
+        clock[0] += 0.1
+    (parcel,) = team.got
+    assert parcel.what == "opened" and "delivery" in parcel.title and "Chance alone" in parcel.text
+    assert any("Rivertown" in text for text in parcel.messages.values())
+
+
+def test_nobody_is_called_for_what_is_long_past(store: Store) -> None:
+    fill(store, history())
+    team = Team()
+    look = Watcher(STRICT, store, {"team": team}, thresholds={}).look(lambda: moment(DAYS + 30))
+    assert look.caught is not None and len(look.caught.raised) == 1 and not team.got
+
+
+def test_of_two_processes_one_watches_and_the_other_takes_over(store: Store) -> None:
+    first, second = (Watcher(STRICT, store, {}, thresholds={}, holder=name) for name in "ab")
+    assert first.look(lambda: moment(1)).caught is not None
+    assert second.look(lambda: moment(1)).caught is None
+    later = moment(1) + timedelta(hours=1)
+    assert second.look(lambda: later).caught is not None
+    second.close()
+    assert first.look(lambda: later).caught is not None
+
+
+def test_a_threshold_of_the_settings_beats_the_adapters(store: Store) -> None:
+    own = Settings(monitor={"negative_above": {"zh": 0.7}})  # type: ignore[arg-type]
+    found = rules(own, {"negative_zh": 0.4, "negative_en": 0.45, "min_confidence": 0.3})
+    assert dict(found.above) == {"zh": 0.7, "en": 0.45}
+
+
+def test_the_scheduler_writes_reports_and_judges_as_a_server_does(store: Store, tmp_path: Path) -> None:
+    fill(store, history())
+    now = datetime(2025, 2, 18, 8, tzinfo=UTC)
+    jobs: list[Job] = report_jobs(STRICT, store, tmp_path, lambda: now)
+    assert [(job.name, job.cron) for job in jobs] == [("report-daily", "0 7 * * *"), ("report-weekly", "0 7 * * 1")]
+    for job in jobs:
+        assert "wrote" in job.run(lambda: False)
+    assert len(list((tmp_path / "reports").glob("*.html"))) == 2
+    assert watcher(STRICT, store, tmp_path).rules.mark() == rules(STRICT, {}).mark()
+    assert not report_jobs(Settings(monitor={"enabled": False}), store, tmp_path, lambda: now)  # type: ignore[arg-type]
