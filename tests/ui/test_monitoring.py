@@ -16,6 +16,7 @@ from assistant.sources import SourceRecord
 from assistant.store import Store, open_store, sqlite_url
 from finetune.schedule import Job
 from tests.assistant.monitor.test_watching import DAYS, SURGE_DAY, fill, history, moment
+from ui import reading_past
 from ui.monitoring import Watcher, rules
 from ui.reading_past import BATCH, read_past
 from ui.scheduled_monitor import report_jobs, watcher
@@ -85,13 +86,34 @@ def test_another_adapter_reads_them_again_and_none_reads_nothing(store: Store) -
     assert {event.version for event in store.monitor.stream()} == {"s2"}
 
 
-def test_reading_that_is_stopped_goes_on_where_it_was(store: Store) -> None:
+def test_reading_that_is_stopped_goes_on_where_it_was(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading_past, "_PAGE", BATCH)
     ingest(store, 2 * BATCH)
     reader: Any = Reader()
-    stops = iter([False, True, True])
+    stops = iter([False, False, True])
     assert read_past(store.monitor, reader, stop=lambda: next(stops)) == BATCH
     assert read_past(store.monitor, reader) == BATCH
     assert len(set(reader.seen)) == len(reader.seen) == 2 * BATCH
+
+
+def test_a_turn_without_a_business_of_its_own_belongs_to_what_its_conversation_is_about(store: Store) -> None:
+    said = {
+        "my box is late": ("delivery", 0.9),
+        "bye then": ("goodbye", 0.9),
+        "well?": ("refund", 0.2),
+        "a refund": ("refund", 0.9),
+    }
+    turns = tuple(TranscriptTurn("customer", text, moment(at)) for at, text in enumerate(said))
+    others = (TranscriptTurn("customer", "bye then", moment(9)),)
+    talks = [Transcript("c1", turns, "log:1", "en"), Transcript("c2", others, "log:2", "en")]
+    store.add_source(SourceRecord("s1", "log", "logs", "s1", "jsonl", moment(0)), talks)
+
+    class Knowing(Reader):
+        def read(self, texts: Sequence[str]) -> list[Understanding]:
+            return [Understanding("en", (IntentGuess(*said[text]),), 0.1, versions=self.versions) for text in texts]
+
+    read_past(store.monitor, Knowing())  # type: ignore[arg-type]
+    assert [event.topic for event in store.monitor.stream()] == ["delivery", "delivery", "delivery", "refund", "goodbye"]
 
 
 def test_receivers_hear_of_a_surge_when_it_happens_and_once(store: Store) -> None:
