@@ -20,7 +20,7 @@ KILLS = 100
 def tiny(folder: Path, version: str) -> Path:
     """Write a whole version of a few numbers."""
     key = "encoder.layer.5.attention.self.query.lora_{}.weight"
-    save_file({key.format("A"): torch.ones(2, 4), key.format("B"): torch.ones(3, 2)}, folder / WEIGHTS)
+    save_file({key.format("A"): torch.ones(2, 4), key.format("B"): torch.ones(4, 2)}, folder / WEIGHTS)
     save_file({"deep.weight": torch.ones(2, 4), "deep.bias": torch.zeros(2)}, folder / HEAD)
     (folder / CONFIG).write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 4}))
     write_manifest(
