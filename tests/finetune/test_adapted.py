@@ -63,7 +63,7 @@ def taught(encoder: Encoder, settings: TrainSettings) -> tuple[AdaptedEncoder, l
     for parameter in head.parameters():
         parameter.requires_grad_(False)
     nothing = torch.nn.Module()
-    history = train(adapted, Learner(nothing, [len(row) for row in states], loss, judge), settings, seed=3)
+    history = train(adapted, Learner(nothing, [len(row) for row in states], loss, lambda: None, judge), settings, seed=3)
     return adapted, [epoch.loss for epoch in history]
 
 
