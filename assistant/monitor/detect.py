@@ -25,7 +25,7 @@ from assistant.monitor.stream import DAY_S, Stream
 
 FORMAT = 1
 # False alarms of simulated companies as a part of what the limit allows: 0.97-1.01 with 10 streams, 0.79-0.86 with 60, 0.87 with
-# 400 (26 weeks, levels that wander, uneven days; seeds 1000-1229, which no reported figure uses). Streams with few messages use up
+# 400 (26 weeks, wandering levels, uneven days; seeds 1000-1229, which no reported figure uses). Streams with few messages use up
 # their budget slowly, and a margin keeps small drifts out. Measured once; the limit is lowered by it.
 USED = 0.88
 
