@@ -203,7 +203,7 @@ class Monitor(_Section):
     per_days: float = Field(default=28.0, gt=0.0, le=3660.0)
     minimum: int = Field(default=5, ge=2, le=1_000_000)
     negative_above: dict[str, Chance] = {}
-    half_life_days: float = Field(default=28.0, ge=3.0, le=3660.0)
+    half_life_days: float = Field(default=56.0, ge=3.0, le=91.0)
     daily: Annotated[str, AfterValidator(_cron)] = "0 7 * * *"
     weekly: Annotated[str, AfterValidator(_cron)] = "0 7 * * 1"
     check_s: float = Field(default=60.0, ge=1.0, le=86_400.0)

@@ -55,10 +55,11 @@ class Signal:
         locale: The stream's locale.
         at: When it was noticed: the time of the event that crossed the limit.
         since: When the change most likely began.
-        observed: Negative messages from ``since`` to ``at``.
+        observed: Unhappy conversations from ``since`` to ``at``, each counted once.
         expected: How many were expected in that time.
         messages: All messages of the stream in that time.
-        false_alarms_per_28_days: How often chance alone would raise a signal as strong as this, over all streams.
+        false_alarms_per_28_days: How often chance alone would raise a signal as strong as this, over all streams; of a
+            recovery, the figure of its opening.
         ratio: Estimated rate as a multiple of the expected one.
     """
 
