@@ -16,6 +16,7 @@ import numpy as np
 
 from assistant.adapter_files import Manifest
 from assistant.batches import by_length
+from assistant.choose import context_text
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
 from finetune.adapted import AdaptedEncoder, Prepared
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 SCALE = 20.0  # of cosines in the softmax over replies, as sentence-transformers ranks
 CHOICES = 100
-_CONTEXT_TURNS, _TURN_CHARS = 4, 240
 _LEAST_PAIRS, _LEAST_REPLIES = 16, 2  # to learn from, and different ones to check by
 _HARD = 16  # nearest wrong replies of the untuned encoder that hard negatives are drawn from
 
@@ -52,12 +52,6 @@ class TrainedChooser:
     manifest: Manifest
     history: tuple[Progress, ...]
     ranking: Ranking
-
-
-def context_text(pair: Pair) -> str:
-    """Return what was said before a reply as one text, the last turn first, since long texts are cut at the end."""
-    turns = [text[:_TURN_CHARS] for _, text in reversed(pair.context[-_CONTEXT_TURNS:])]
-    return " | ".join(turns)
 
 
 def choice_sets(replies: Sequence[str], seed: int, choices: int = CHOICES) -> list[list[int]]:
@@ -175,13 +169,13 @@ def _learner(
     head.reply = torch.nn.Linear(adapted.dim, adapted.dim, bias=False)
     torch.nn.init.eye_(head.context.weight)
     torch.nn.init.eye_(head.reply.weight)
-    contexts = adapted.prepare([context_text(pair) for pair in training])
+    contexts = adapted.prepare([context_text(pair.context) for pair in training])
     unique = sorted({pair.reply for pair in training})
     place = {reply: row for row, reply in enumerate(unique)}
     replies = adapted.prepare(unique)
     own = [place[pair.reply] for pair in training]
     hard = _nearest(encoder, unique)
-    judged_contexts = adapted.prepare([context_text(pair) for pair in validation])
+    judged_contexts = adapted.prepare([context_text(pair.context) for pair in validation])
     judged_replies = adapted.prepare([pair.reply for pair in validation])
     sets = choice_sets([pair.reply for pair in validation], seed)
     drawn: list[random.Random] = [random.Random(seed)]
@@ -255,5 +249,5 @@ def predict_ranking(
         return found
 
     replies = [pair.reply for pair in pairs]
-    contexts = vectors([context_text(pair) for pair in pairs], head["context.weight"])
+    contexts = vectors([context_text(pair.context) for pair in pairs], head["context.weight"])
     return rank(contexts, vectors(replies, head["reply.weight"]), choice_sets(replies, seed, choices))

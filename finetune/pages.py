@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from finetune.dialog import TrainedChooser, context_text
+from assistant.choose import context_text
+from finetune.dialog import TrainedChooser
 from finetune.examples import Labelled, Tagged
 from finetune.harvested import Pair
 from finetune.intent import Trained
@@ -33,7 +34,7 @@ def write_tagger(trained: TrainedTagger, validation: Sequence[Tagged], page: Pat
 def write_chooser(trained: TrainedChooser, validation: Sequence[Pair], page: Path) -> None:
     """Write the page of a dialog training."""
     ranked = tuple(
-        RankedReply(context_text(pair), pair.reply, validation[int(chosen)].reply, int(rank))
+        RankedReply(context_text(pair.context), pair.reply, validation[int(chosen)].reply, int(rank))
         for pair, rank, chosen in zip(validation, trained.ranking.ranks, trained.ranking.chosen, strict=True)
     )
     write_run_page(RunRecord(trained.manifest, trained.history, (), ranks=ranked), page)

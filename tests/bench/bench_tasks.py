@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from assistant.choose import context_text
 from assistant.encoder import Encoder, resolve
-from finetune.dialog import context_text, predict_ranking, ranking_figures
+from finetune.dialog import predict_ranking, ranking_figures
 from finetune.evaluate import macro_f1, span_figures
 from finetune.examples import SENTIMENTS
 from finetune.recipe import TrainSettings
@@ -86,7 +87,7 @@ def dialog(data: Path, encoder: Encoder) -> list[dict[str, Any]]:
             peers_dialog.untuned_encoder(encoder.encode, rows.test, rows.sets),
         ):
             beside[peer.name] = peer.recall_at_1
-        same = peers_dialog.untuned_encoder(encoder.encode, rows.test, rows.sets, context_text)
+        same = peers_dialog.untuned_encoder(encoder.encode, rows.test, rows.sets, lambda pair: context_text(pair.context))
         beside[f"{same.name}, the adapter's own context"] = same.recall_at_1
         value = ranking_figures(ranks)["recall_at_1_of_100"]
         found.append(row(f"{name}, recall@1 of 100 unique replies", value, target, len(ranks), beside, f"{own.seconds:.0f} s"))

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.adapter_files import read_version
+from assistant.choose import context_text
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
-from finetune.dialog import choice_sets, context_text, predict_ranking, rank, ranking_figures, train_dialog
+from finetune.dialog import choice_sets, predict_ranking, rank, ranking_figures, train_dialog
 from finetune.harvested import Pair
 from finetune.recipe import Run, TrainSettings
 from tests.finetune.tiny_training import tiny_encoder
@@ -63,7 +64,7 @@ def test_a_tie_counts_against_the_right_reply() -> None:
 
 def test_the_last_turn_of_a_context_comes_first_and_old_ones_are_left_out() -> None:
     turns = tuple(("customer", f"turn {number} " + "x" * 300) for number in range(6))
-    text = context_text(Pair(turns, "r", "t", None, "en"))
+    text = context_text(Pair(turns, "r", "t", None, "en").context)
     assert text.startswith("turn 5 ") and "turn 1" not in text and text.count(" | ") == 3 and len(text) < 1000
 
 
@@ -81,7 +82,7 @@ def test_training_lifts_recall_and_serves_what_it_was_judged_by(
     training, held = PAIRS[:27], PAIRS[27:]
     replies = [one.reply for one in held]
     untuned = rank(
-        encoder.encode([context_text(one) for one in held]), encoder.encode(replies), choice_sets(replies, 7)
+        encoder.encode([context_text(one.context) for one in held]), encoder.encode(replies), choice_sets(replies, 7)
     )  # fmt: skip
     made = train_dialog(dialog_run(tmp_path / "v1"), training, held, encoder)
     before, after = ranking_figures(untuned.ranks), ranking_figures(made.ranking.ranks)
