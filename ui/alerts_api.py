@@ -119,8 +119,7 @@ def _router(wired: Wired, now: Callable[[], datetime]) -> APIRouter:
         found = ledger.alert(mend(id))
         if found is None:
             raise _unknown(id)
-        ids = found.details.get("messages")
-        texts = ledger.texts([str(one) for one in ids] if isinstance(ids, list) else [])
+        texts = ledger.texts(found.quoted)
         return {**shown(found), "typical": [{"id": one, "text": text} for one, text in texts.items()]}
 
     refused: dict[int | str, dict[str, Any]] = {409: {"model": Problem}}

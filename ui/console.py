@@ -34,6 +34,7 @@ from ui.console_counts import Counted, count, start_reading
 from ui.console_figures import Plots, plots
 from ui.console_filters import Filters, read_filters
 from ui.console_html import (
+    MOST_QUOTED,
     AlertCard,
     Frame,
     alert_cards,
@@ -42,7 +43,6 @@ from ui.console_html import (
     overview,
     quotes,
     topic_page,
-    typical_ids,
 )
 from ui.console_text import console_words
 from ui.monitoring import LEASE, lease_seconds, rules
@@ -190,7 +190,7 @@ class Console:
 
     def _plots(self, frame: Frame, kept: _Kept, alerts: list[Alert]) -> Plots | None:
         pick = frame.filters.pick
-        own = [one for one in alerts if any(pick(*_stream(each)) for each in (f"{one.topic}/{one.locale}", *one.also))]
+        own = [one for one in alerts if any(pick(*stream) for stream in one.streams)]
         key = (frame.filters.topic, frame.filters.locale, frame.lang, *((one.id, one.resolved_at) for one in own))
         with self._lock:  # the drawing library keeps its settings in one place for all threads
             if key not in kept.plots:
@@ -198,7 +198,7 @@ class Console:
             return kept.plots[key]
 
     def _cards(self, frame: Frame, alerts: list[Alert]) -> tuple[AlertCard, ...]:
-        return alert_cards(frame, alerts, self._ledger.texts(id for one in alerts for id in typical_ids(one)))
+        return alert_cards(frame, alerts, self._ledger.texts(id for one in alerts for id in one.quoted[:MOST_QUOTED]))
 
     def _lately(self, alert: Alert) -> bool:
         return alert.resolved_at is not None and alert.resolved_at >= self._now() - _OVER_FOR
@@ -326,8 +326,3 @@ def from_here(headers: Mapping[str, str]) -> bool:
 
 def _html(page: str, status: int = 200, headers: dict[str, Any] | None = None) -> Response:
     return HTMLResponse(page.encode("utf-8", "replace"), status, {**_HEADERS, **(headers or {})})
-
-
-def _stream(written: str) -> tuple[str, str]:
-    topic, _, locale = written.rpartition("/")
-    return topic, locale

@@ -33,7 +33,7 @@ from ui.console_text import console_words
 if TYPE_CHECKING:
     from jinja2 import Template
 
-MOST_ROWS, MOST_LINES = 40, 300
+MOST_ROWS, MOST_LINES, MOST_QUOTED = 40, 300, 5
 _LONGEST_TEXT = 4_000
 _EVER = Period(datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC))
 Mood = Literal["negative", "neutral", "positive", ""]
@@ -209,16 +209,10 @@ def alert_cards(
     cards = []
     for alert in alerts:
         (row,) = alert_rows([alert], (), texts, _EVER, negative)
-        said = tuple(Quote(id, _cut(texts[id], 600)) for id in typical_ids(alert) if id in texts)
+        said = tuple(Quote(id, _cut(texts[id], 600)) for id in alert.quoted[:MOST_QUOTED] if id in texts)
         look = frame.filters.query(topic=alert.topic, locale=alert.locale, **_around(alert, frame))
         cards.append(AlertCard(row, _sure(alert, frame.lang), alert.acknowledged_at, said, look))
     return tuple(cards)
-
-
-def typical_ids(alert: Alert) -> list[str]:
-    """Return the ids of an alert's typical messages, five at most."""
-    found = alert.details.get("messages")
-    return [str(one) for one in found[:5]] if isinstance(found, list) else []
 
 
 def quotes(events: Iterable[Event], texts: Mapping[str, str]) -> tuple[Quote, ...]:

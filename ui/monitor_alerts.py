@@ -7,7 +7,7 @@ from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 from assistant.errors import UsageError
-from assistant.monitor.events import Alert, AlertState
+from assistant.monitor.events import AlertState
 from assistant.monitor.telling import how_sure, name_of
 from assistant.settings import home
 from ui import terminal
@@ -40,7 +40,7 @@ def run_alerts(*, state: str | None, as_json: bool) -> None:
         terminal.say("no alerts; `deskhand monitor look` looks now")
     zone = ZoneInfo(settings.schedule.timezone)
     for one in found:
-        words = ", ".join(str(word["text"]) for word in _words(one)[:5])
+        words = ", ".join(str(word["text"]) for word in one.words[:5])
         since = f"{one.signal.since.astimezone(zone):%Y-%m-%d %H:%M}"
         terminal.say(f"{one.id}  {one.state:12}  {since}  {name_of(one.topic)} ({one.locale})")
         terminal.say(f"    {one.signal.observed} against {one.signal.expected:.3g} expected. {how_sure(one.signal)}")
@@ -130,8 +130,3 @@ def _change(id: str, move: Move, by: str, *, as_json: bool) -> None:
         terminal.say_json({**shown(done.alert), "changed": done.changed})
     else:
         terminal.say(f"{id} is {move} by {by}" if done.changed else f"{id} was {done.alert.state} already")
-
-
-def _words(alert: Alert) -> list[dict[str, Any]]:
-    found = alert.details.get("words")
-    return found if isinstance(found, list) else []

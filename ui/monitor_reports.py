@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -245,7 +244,7 @@ def _data(store: Store, settings: Settings, place: Path, period: Period, now: da
     before, ledger = period.before(), store.monitor
     events = list(ledger.stream(Place(before.since, ""), period.until))
     alerts = ledger.alerts()
-    quoted = [str(id) for one in alerts for id in _ids(one.details)]
+    quoted = [id for one in alerts for id in one.quoted]
     texts = ledger.texts([*(one.id for one in events if one.at >= period.since), *quoted])
     answered = ledger.answered(before.since, period.until)
     judged = _rules(settings, place)
@@ -260,11 +259,6 @@ def _data(store: Store, settings: Settings, place: Path, period: Period, now: da
         negative=judged.negative,
         company=settings.company.name,
     )
-
-
-def _ids(details: Mapping[str, object]) -> list[object]:
-    found = details.get("messages")
-    return found if isinstance(found, list) else []
 
 
 def _rules(settings: Settings, place: Path) -> Rules:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 SignalKind = Literal["number", "share", "drift", "new", "recovered"]
 AlertState = Literal["open", "acknowledged", "resolved"]
@@ -106,3 +106,28 @@ class Alert:
     resolved_by: str = ""
     also: tuple[str, ...] = ()
     details: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def streams(self) -> tuple[tuple[str, str], ...]:
+        """Return topic and locale of every stream that turned for this cause, its own first."""
+        others = (written.rpartition("/") for written in self.also)
+        return ((self.topic, self.locale), *((topic, locale) for topic, _, locale in others))
+
+    @property
+    def words(self) -> list[dict[str, Any]]:
+        """Return what sets its messages apart, strongest first; each with its ``text``."""
+        return self._listed("words")
+
+    @property
+    def articles(self) -> list[dict[str, Any]]:
+        """Return the articles that its customers were shown; each with its ``id`` and ``title``."""
+        return self._listed("articles")
+
+    @property
+    def quoted(self) -> tuple[str, ...]:
+        """Return the ids of its typical messages, most typical first."""
+        return tuple(str(id) for id in self._listed("messages"))
+
+    def _listed(self, key: str) -> list[Any]:
+        found = self.details.get(key)
+        return found if isinstance(found, list) else []

@@ -19,7 +19,7 @@ from assistant.monitor.words import distinctive, typical
 
 #: Messages looked at: the newest of the stream's negative ones, and a sample of what the locale wrote in the weeks before.
 _MOST, _BACKGROUND, _ENOUGH = 300, 2000, 50
-_BEFORE = timedelta(days=28)
+_BEFORE, _MOMENT = timedelta(days=28), timedelta(microseconds=1)
 _WORDS, _TYPICAL, _ARTICLES = 10, 5, 3
 _EMOTIONS = 0.5
 
@@ -37,8 +37,9 @@ def explain(ledger: Ledger, rules: Rules, signal: Signal) -> dict[str, Any]:
         ``channels`` (counts), ``versions`` (task -> version -> count), ``articles`` (id, title, count) that were shown to these
         customers, ``actions`` (counts of send, clarify, handoff) and ``last_time`` (the alert before on this topic, or None).
     """
-    own = [event for event in _between(ledger, signal, signal.since) if _is_own(event, signal) and rules.negative(event)][-_MOST:]
-    others = _background(ledger, signal, {event.id for event in own})
+    told = [one for one in ledger.stream(Place(signal.since - _BEFORE, ""), signal.at + _MOMENT) if one.locale == signal.locale]
+    own = [one for one in told if one.topic == signal.topic and one.at >= signal.since and rules.negative(one)][-_MOST:]
+    others = _background(told, signal, {event.id for event in own})
     texts = ledger.texts([*(event.id for event in own), *(event.id for event in others)])
     said = [event for event in own if event.id in texts]
     words = distinctive([texts[event.id] for event in said], [texts[one.id] for one in others if one.id in texts], _WORDS)
@@ -72,23 +73,14 @@ def explain(ledger: Ledger, rules: Rules, signal: Signal) -> dict[str, Any]:
     }
 
 
-def _between(ledger: Ledger, signal: Signal, since: Any) -> list[Event]:
-    return list(ledger.stream(Place(since, ""), signal.at + timedelta(microseconds=1)))
-
-
-def _is_own(event: Event, signal: Signal) -> bool:
-    return (event.topic, event.locale) == (signal.topic, signal.locale)
-
-
-def _background(ledger: Ledger, signal: Signal, own: Collection[str]) -> Sequence[Event]:
+def _background(told: Sequence[Event], signal: Signal, own: Collection[str]) -> Sequence[Event]:
     """Choose what the messages are set against: the stream's own earlier ones, so that what is new shows, not what its topic is.
 
     A stream with too little of a past is set against everything its locale wrote. Every so many messages are taken, so that
     the background stays small and spans the weeks.
     """
-    before = [one for one in _between(ledger, signal, signal.since - _BEFORE) if one.locale == signal.locale]
-    past = [one for one in before if one.topic == signal.topic and one.at < signal.since]
-    events = past if len(past) >= _ENOUGH else [one for one in before if one.id not in own]
+    past = [one for one in told if one.topic == signal.topic and one.at < signal.since]
+    events = past if len(past) >= _ENOUGH else [one for one in told if one.id not in own]
     return events[:: max(1, -(-len(events) // _BACKGROUND))]
 
 

@@ -58,9 +58,9 @@ def text(alert: Alert, what: str, zone: tzinfo) -> str:
         f"{signal.observed} unhappy conversations, {signal.expected:.3g} were expected ({signal.ratio:.2g} times as many).",
         how_sure(signal),
     ]
-    if words := ", ".join(f"“{one['text']}”" for one in _listed(alert, "words")[:6]):
+    if words := ", ".join(f"“{one['text']}”" for one in alert.words[:6]):
         lines.append(f"What sets them apart: {words}.")
-    if articles := "; ".join(str(one["title"]) for one in _listed(alert, "articles")):
+    if articles := "; ".join(str(one["title"]) for one in alert.articles):
         lines.append(f"Articles they were shown: {articles}.")
     last = alert.details.get("last_time")
     if isinstance(last, dict):
@@ -89,8 +89,8 @@ def data(alert: Alert) -> dict[str, Any]:
         "state": alert.state,
         **{name: value.isoformat() if isinstance(value, datetime) else value for name, value in signal.items()},
         "also": list(alert.also),
-        "words": _listed(alert, "words"),
-        "articles": _listed(alert, "articles"),
+        "words": alert.words,
+        "articles": alert.articles,
         "versions": alert.details.get("versions", {}),
     }
 
@@ -108,7 +108,7 @@ def notices(alert: Alert, what: str, at: datetime, receivers: Sequence[str], zon
     Returns:
         The notices; messages are quoted when an alert opens.
     """
-    quoted = tuple(str(id) for id in _ids(alert)) if what == "opened" else ()
+    quoted = alert.quoted if what == "opened" else ()
     lines, line, figures = text(alert, what, zone), title(alert, what), data(alert)
     return tuple(Notice(name, what, line, lines, at, figures, quoted) for name in receivers)
 
@@ -116,13 +116,3 @@ def notices(alert: Alert, what: str, at: datetime, receivers: Sequence[str], zon
 def name_of(topic: str) -> str:
     """Return a topic as people read it."""
     return {"": "no topic", "oos": "none of our business"}.get(topic, topic.replace("_", " "))
-
-
-def _listed(alert: Alert, key: str) -> list[dict[str, Any]]:
-    found = alert.details.get(key)
-    return found if isinstance(found, list) else []
-
-
-def _ids(alert: Alert) -> list[object]:
-    found = alert.details.get("messages")
-    return found if isinstance(found, list) else []

@@ -28,6 +28,7 @@ _KEPT_DAYS, _KEPT_WEEKS = 3, 4
 RECOVERY = "recovery"
 _SAME_CAUSE = timedelta(days=3)
 _SAME_START = timedelta(hours=12)
+_CLOCK_SLACK = timedelta(minutes=5)  # a clock put back by less is waited for
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Says what an alert is about: ids, words and figures, ready for JSON; no customer's sentences.
@@ -122,13 +123,12 @@ class Monitor:
         until = now.astimezone(UTC) - timedelta(seconds=self._rules.grace_s)
         if not self._loaded:
             self._load()
-        rewound = False
-        if until <= self._until:
-            if self._until - until < timedelta(minutes=5):
-                return Caught()
-            rewound = self._go_back(until)
-        if not self._holds(self._until, self._count):
-            rewound = self._go_back(until) or rewound
+        ahead = self._until - until
+        if timedelta(0) <= ahead < _CLOCK_SLACK:
+            return Caught()
+        rewound = ahead >= _CLOCK_SLACK or not self._holds(self._until, self._count)
+        if rewound:
+            self._go_back(until)
         try:
             found = self._read(until, now)
         except BaseException:
@@ -198,18 +198,17 @@ class Monitor:
             for one in self._ledger.alerts(since=signal.at - _SAME_CAUSE, until=signal.at + timedelta(seconds=1))
             if one.resolved_at is None or one.resolved_at > signal.since
         ]
-        stream = f"{signal.topic}/{signal.locale}"
+        stream = (signal.topic, signal.locale)
         for one in near:
             # Told already, before a rewind moved its beginning a little; or by another monitor.
-            if stream == f"{one.topic}/{one.locale}" and abs(one.signal.since - signal.since) <= _SAME_START:
-                return one, "known"
-            if stream in one.also:
+            same_start = abs(one.signal.since - signal.since) <= _SAME_START
+            if stream in one.streams[1:] or (stream == one.streams[0] and same_start):
                 return one, "known"
         details = self._explain(signal)
         alert = Alert(alert_id(signal), signal.topic, signal.locale, signal, "open", signal.at, details=details)
         for one in near:
             if one.state != "resolved" and same_cause(one, alert):
-                self._ledger.attach(one.id, [stream])
+                self._ledger.attach(one.id, ["/".join(stream)])
                 return one, "joined"
         new = self._ledger.raise_alert(alert, self._tell(alert, "opened", now))
         return alert, "raised" if new else "known"
@@ -236,8 +235,7 @@ class Monitor:
 
     def _close(self, alert: Alert, at: datetime) -> list[Signal]:
         signals = self._detector.advance(at)
-        for stream in (f"{alert.topic}/{alert.locale}", *alert.also):
-            topic, _, locale = stream.rpartition("/")
+        for topic, locale in alert.streams:
             self._detector.resolve(topic, locale, at)
         return signals
 
@@ -268,14 +266,13 @@ class Monitor:
     def _holds(self, until: datetime, count: int) -> bool:
         return self._ledger.count(Place(until, "")) == count
 
-    def _go_back(self, until: datetime) -> bool:
+    def _go_back(self, until: datetime) -> None:
         for stand in self._stands:
             if stand.until < until and self._holds(stand.until, stand.count):
                 self._stands = [one for one in self._stands if one.until <= stand.until]
                 self._stand(stand)
-                return True
+                return
         self._begin()
-        return True
 
     def _stand(self, stand: _Stand) -> None:
         self._detector = Detector.restore(stand.state, self._rules.limits)
@@ -305,13 +302,8 @@ def same_cause(open_alert: Alert, other: Alert) -> bool:
         return True
     if open_alert.locale != other.locale:
         return False
-    ours, theirs = ({str(word["text"]) for word in _words(one)[:5]} for one in (open_alert, other))
+    ours, theirs = ({word["text"] for word in one.words[:5]} for one in (open_alert, other))
     return len(ours & theirs) >= 2
-
-
-def _words(alert: Alert) -> list[dict[str, Any]]:
-    found = alert.details.get("words")
-    return found if isinstance(found, list) else []
 
 
 def _thinned(stands: Sequence[_Stand]) -> list[_Stand]:
