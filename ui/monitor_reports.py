@@ -20,13 +20,12 @@ from assistant.monitor.ledger import Ledger, Place
 from assistant.monitor.report_records import Period, ReportData, last_week
 from assistant.settings import home
 from ui import terminal
-from ui.monitoring import rules
-from ui.wiring import connect, make_home, open_registry, read_settings
+from ui.monitoring import rules, trained_thresholds
+from ui.wiring import connect, make_home, read_settings
 
 if TYPE_CHECKING:
     from assistant.monitor.backtest_records import Backtest
     from assistant.monitor.report import Form
-    from assistant.monitor.watching import Rules
     from assistant.settings import Settings
     from assistant.store import Store
 
@@ -111,7 +110,7 @@ def run_backtest(*, times: float, hours: float, surges: int, seed: int, out: Pat
             events = list(store.monitor.stream(until=now))
         finally:
             store.close()
-        judged = _rules(settings, place)
+        judged = rules(settings, trained_thresholds(place))
         found = backtest(events, judged, times=times, hours=hours, surges=surges, seed=seed, progress=steps)
     zone, company = ZoneInfo(settings.schedule.timezone), settings.company.name
     written = page(found, zone=zone, made_at=now, company=company)
@@ -247,7 +246,7 @@ def _data(store: Store, settings: Settings, place: Path, period: Period, now: da
     quoted = [id for one in alerts for id in one.quoted]
     texts = ledger.texts([*(one.id for one in events if one.at >= period.since), *quoted])
     answered = ledger.answered(before.since, period.until)
-    judged = _rules(settings, place)
+    judged = rules(settings, trained_thresholds(place))
     return build(
         period,
         events,
@@ -259,14 +258,6 @@ def _data(store: Store, settings: Settings, place: Path, period: Period, now: da
         negative=judged.negative,
         company=settings.company.name,
     )
-
-
-def _rules(settings: Settings, place: Path) -> Rules:
-    """Judge messages as the monitor does: by the settings, else by what the serving sentiment adapter was trained to."""
-    registry = open_registry(place)
-    champion = registry.champion("sentiment")
-    trained = [one.thresholds for one in registry.versions("sentiment") if one.version == champion]
-    return rules(settings, trained[0] if trained else {})
 
 
 def _render(data: ReportData, format: str, lang: str) -> bytes:

@@ -11,15 +11,16 @@ import logging
 import random
 import secrets
 import socket
-import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from assistant.errors import DeskhandError
+from assistant.errors import StoreError
 from assistant.monitor.events import Alert
 from assistant.monitor.explain import explain
 from assistant.monitor.ledger import Notice
@@ -28,6 +29,7 @@ from assistant.monitor.outbox import Delivered, Patience, deliver
 from assistant.monitor.telling import notices
 from assistant.monitor.watching import Caught, Monitor, Rules
 from ui.reading_past import read_past
+from ui.watch import Watch
 
 if TYPE_CHECKING:
     from assistant.monitor.outbox import Sender
@@ -161,6 +163,22 @@ def rules(settings: Settings, thresholds: Mapping[str, float]) -> Rules:
     return Rules(limits, {**trained, **own.negative_above})
 
 
+def trained_thresholds(place: Path) -> dict[str, float]:
+    """Return the thresholds that a home's sentiment champion was trained to, without loading it; empty without one.
+
+    Args:
+        place: The home folder.
+
+    Returns:
+        Name -> probability, as in the version's manifest.
+    """
+    from ui.wiring import open_registry
+
+    registry = open_registry(place)
+    champion = registry.champion("sentiment")
+    return next((one.thresholds for one in registry.versions("sentiment") if one.version == champion), {})
+
+
 def make_senders(settings: Settings) -> dict[str, Sender]:
     """Make a sender for every receiver of the settings.
 
@@ -200,36 +218,27 @@ class Background:
         self._wired = wired
         self._now = now
         self._senders = make_senders(wired.settings)
-        self._stopped = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._watcher: Watcher | None = None
+        self._version = ""
+        seconds = wired.settings.monitor.check_s
+        self._watch = Watch(self._look, every_s=seconds, at_once=True, fault="the monitor could not look")
 
     def start(self) -> None:
         """Begin to look, unless that has begun already, or the settings say not to."""
-        if self._thread is None and self._wired.settings.monitor.enabled:
-            self._thread = threading.Thread(target=self._run, name="deskhand-monitor", daemon=True)
-            self._thread.start()
+        if self._wired.settings.monitor.enabled:
+            self._watch.start()
 
     def stop(self) -> None:
         """End, and wait until a look under way is done."""
-        self._stopped.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._watch.stop()
+        if self._watcher is not None:
+            with suppress(StoreError):  # a lease that cannot be given back runs out
+                self._watcher.close()
 
-    def _run(self) -> None:
-        wired, watcher, version = self._wired, None, ""
-        while not self._stopped.is_set():
-            try:
-                understander = wired.serving().understander
-                if watcher is None or version != understander.versions.get("sentiment", ""):
-                    version = understander.versions.get("sentiment", "")
-                    thresholds = understander.mood_thresholds
-                    watcher = Watcher(wired.settings, wired.store, self._senders, thresholds=thresholds)
-                watcher.look(self._now, understander, stop=self._stopped.is_set)
-            except DeskhandError as error:
-                LOG.error("the monitor could not look: %s", error)
-            except Exception:  # the edge of a thread: the next look may work, and nobody else would look
-                LOG.exception("the monitor could not look")
-            self._stopped.wait(wired.settings.monitor.check_s)
-        if watcher is not None:
-            watcher.close()
+    def _look(self) -> None:
+        wired, understander = self._wired, self._wired.serving().understander
+        version = understander.versions.get("sentiment", "")
+        if self._watcher is None or version != self._version:
+            self._version = version
+            self._watcher = Watcher(wired.settings, wired.store, self._senders, thresholds=understander.mood_thresholds)
+        self._watcher.look(self._now, understander, stop=self._watch.stopping)

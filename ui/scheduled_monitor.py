@@ -11,8 +11,7 @@ from zoneinfo import ZoneInfo
 
 from assistant.monitor.report_records import Period, last_day, last_week
 from ui.monitor_reports import write_report
-from ui.monitoring import Watcher, make_senders
-from ui.wiring import open_registry
+from ui.monitoring import Watcher, make_senders, trained_thresholds
 
 if TYPE_CHECKING:
     from datetime import tzinfo
@@ -63,7 +62,4 @@ def watcher(settings: Settings, store: Store, place: Path) -> Watcher:
     Raises:
         SettingsError: A receiver cannot be used.
     """
-    registry = open_registry(place)
-    champion = registry.champion("sentiment")
-    trained = [one.thresholds for one in registry.versions("sentiment") if one.version == champion]
-    return Watcher(settings, store, make_senders(settings), thresholds=trained[0] if trained else {})
+    return Watcher(settings, store, make_senders(settings), thresholds=trained_thresholds(place))

@@ -95,6 +95,8 @@ class Watch:
         every_s: float = EVERY_S,
         every_replies: int = EVERY_REPLIES,
         wake: threading.Event | None = None,
+        at_once: bool = False,
+        fault: str = "the candidates on trial could not be judged",
     ) -> None:
         """Keep what to do; nothing runs before ``start``.
 
@@ -103,11 +105,15 @@ class Watch:
             every_s: Seconds between two looks.
             every_replies: A look comes earlier after so many replies.
             wake: The clock: its ``wait`` passes the time; the system's by default.
+            at_once: Whether the first look comes without waiting.
+            fault: What the log says of a look that raised.
         """
         self._look = look
         self._every_s = every_s
         self._every_replies = every_replies
         self._wake = wake or threading.Event()
+        self._at_once = at_once
+        self._fault = fault
         self._stopped = threading.Event()
         self._lock = threading.Lock()
         self._replies = 0
@@ -122,6 +128,10 @@ class Watch:
                 self._replies = 0
         if due:
             self._wake.set()
+
+    def stopping(self) -> bool:
+        """Say whether it was told to end; a long look asks now and then."""
+        return self._stopped.is_set()
 
     def start(self) -> None:
         """Begin to look, unless that has begun already."""
@@ -139,14 +149,17 @@ class Watch:
             self._thread = None
 
     def _run(self) -> None:
+        waited = self._at_once
         while not self._stopped.is_set():
-            self._wake.wait(self._every_s)
-            self._wake.clear()
+            if not waited:
+                self._wake.wait(self._every_s)
+                self._wake.clear()
+            waited = False
             if self._stopped.is_set():
                 return
             try:
                 self._look()
             except DeskhandError as error:
-                LOG.error("the candidates on trial could not be judged: %s", error)
+                LOG.error("%s: %s", self._fault, error)
             except Exception:  # the edge of a thread: the next look may work, and nobody else would look
-                LOG.exception("the candidates on trial could not be judged")
+                LOG.exception(self._fault)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from assistant.store import Store, open_store, sqlite_url
 from finetune.schedule import Job
 from tests.assistant.monitor.test_watching import DAYS, SURGE_DAY, fill, history, moment
 from ui import reading_past
-from ui.monitoring import Watcher, rules
+from ui.monitoring import LEASE, Background, Watcher, rules
 from ui.reading_past import BATCH, read_past
 from ui.scheduled_monitor import report_jobs, watcher
 
@@ -76,6 +78,17 @@ def test_past_turns_are_read_once_and_become_events(store: Store) -> None:
     (event, *_) = store.monitor.stream()
     assert (event.topic, event.version, event.intent_version, event.emotions) == ("delivery", "s1", "i1", {"anger": 0.6})
     assert event.negative == pytest.approx(0.8) and event.positive == pytest.approx(0.1)
+
+
+def test_whoever_writes_meanwhile_waits_for_few_messages_only(store: Store) -> None:
+    ingest(store, 3 * BATCH)
+
+    class Measured(Reader):
+        def read(self, texts: Sequence[str]) -> list[Understanding]:
+            assert len(texts) <= 8
+            return super().read(texts)
+
+    assert read_past(store.monitor, Measured()) == 3 * BATCH  # type: ignore[arg-type]
 
 
 def test_another_adapter_reads_them_again_and_none_reads_nothing(store: Store) -> None:
@@ -161,3 +174,33 @@ def test_the_scheduler_writes_reports_and_judges_as_a_server_does(store: Store, 
     assert len(list((tmp_path / "reports").glob("*.html"))) == 2
     assert watcher(STRICT, store, tmp_path).rules.mark() == rules(STRICT, {}).mark()
     assert not report_jobs(Settings(monitor={"enabled": False}), store, tmp_path, lambda: now)  # type: ignore[arg-type]
+
+
+def test_a_server_looks_at_once_and_gives_the_lease_back_when_it_stops(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    ingest(store, 1)
+    looked = threading.Event()
+
+    class Known(Reader):
+        mood_thresholds = MappingProxyType[str, float]({})
+
+        def read(self, texts: Sequence[str]) -> list[Understanding]:
+            looked.set()
+            return super().read(texts)
+
+    parts = SimpleNamespace(settings=STRICT, store=store, serving=lambda: SimpleNamespace(understander=Known()))
+    background = Background(parts, lambda: moment(1))  # type: ignore[arg-type]
+    background.start()
+    assert looked.wait(30)
+    background.stop()
+    assert store.learning.lease(LEASE) is None and not caplog.records
+
+
+def test_a_server_whose_monitor_is_off_reads_nothing(store: Store) -> None:
+    ingest(store, 1)
+    reader = Reader()
+    off = Settings(monitor={"enabled": False})  # type: ignore[arg-type]
+    parts = SimpleNamespace(settings=off, store=store, serving=lambda: SimpleNamespace(understander=reader))
+    background = Background(parts, lambda: moment(1))  # type: ignore[arg-type]
+    background.start()
+    background.stop()
+    assert not reader.seen
