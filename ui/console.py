@@ -153,7 +153,9 @@ class Console:
         said = self._ledger.conversation(ref) if ref else []
         if not ref or not said:
             return None
-        return conversation_page(frame, ref, said, frame.message, self._rules().otherwise, self._looked(frame))
+        judged = self._rules()
+        threshold = lambda locale: judged.above.get(locale, judged.otherwise)  # noqa: E731
+        return conversation_page(frame, ref, said, frame.message, threshold, self._looked(frame))
 
     def move(self, id: str, what: Move, by: str) -> None:
         """Acknowledge or resolve an alert.
@@ -194,7 +196,9 @@ class Console:
         key = (frame.filters.topic, frame.filters.locale, frame.lang, *((one.id, one.resolved_at) for one in own))
         with self._lock:  # the drawing library keeps its settings in one place for all threads
             if key not in kept.plots:
-                kept.plots[key] = plots(frame.lang, frame.zone, kept.counted.points(pick), kept.counted.points_before(pick), own)
+                counted = kept.counted
+                points, before = counted.points(pick), counted.points_before(pick)
+                kept.plots[key] = plots(frame.lang, frame.zone, points, before, own, counted.versions)
             return kept.plots[key]
 
     def _cards(self, frame: Frame, alerts: list[Alert]) -> tuple[AlertCard, ...]:

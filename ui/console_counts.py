@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from assistant.monitor.events import Event
-from assistant.monitor.report_records import Move, Period
-from assistant.monitor.report_tables import moves
+from assistant.monitor.report_records import Move, Period, VersionMark
+from assistant.monitor.report_tables import changes, moves
 from assistant.monitor.trend import Judge, Point, Step, Stream, Tally, read_step, start_of, steps_between
 
 #: Newest negative messages kept of each topic and locale, to be read.
@@ -68,6 +68,7 @@ class Counted:
         edges_before: The same of the range before.
         moves: One for each topic and locale with messages, strongest evidence of a change first.
         courses: By (topic, locale).
+        versions: Changes of adapter versions within the range, in order of time; of the adapters that read the messages.
     """
 
     period: Period
@@ -76,6 +77,7 @@ class Counted:
     edges_before: tuple[tuple[datetime, datetime], ...]
     moves: tuple[Move, ...]
     courses: dict[tuple[str, str], Course]
+    versions: tuple[VersionMark, ...] = ()
 
     def chosen(self, pick: Pick) -> tuple[Move, ...]:
         """Return the moves of the topics and locales that ``pick`` says yes to."""
@@ -142,10 +144,14 @@ def count(events: Iterable[Event], range: Range, step: str, until: datetime, zon
     before = period.before().since.timestamp()
     courses: dict[tuple[str, str], Course] = {}
     totals: dict[tuple[str, str], list[int]] = {}
+    began: dict[tuple[str, str], datetime] = {}
     for event in events:
         at = event.at.timestamp()
         if not starts_before[0] <= at < end:
             continue
+        for task, version in (("sentiment", event.version), ("intent", event.intent_version)):
+            if version and ((task, version) not in began or event.at < began[task, version]):
+                began[task, version] = event.at
         key = (event.topic, event.locale)
         course = courses.get(key)
         if course is None:
@@ -168,7 +174,7 @@ def count(events: Iterable[Event], range: Range, step: str, until: datetime, zon
         elif bad:
             course.newest.append(event)
     now, then = ({Stream(*key, "", ""): Tally(*row[at : at + 3]) for key, row in totals.items() if row[at]} for at in (0, 3))
-    return Counted(period, length, edges, edges_before, moves(now, then, period), courses)
+    return Counted(period, length, edges, edges_before, moves(now, then, period), courses, changes(began, period))
 
 
 def condensed(points: Sequence[Point], most: int) -> tuple[Tally, ...]:

@@ -17,25 +17,34 @@ from markupsafe import Markup
 
 from assistant.monitor.events import Alert
 from assistant.monitor.report_figures import BAD, PALE, Plot, Span, course, small_course
-from assistant.monitor.report_records import Move
+from assistant.monitor.report_records import Move, VersionMark
 from assistant.monitor.trend import Point, Tally
 from ui.console_counts import condensed
 from ui.console_text import console_words
 
 _BARS, _SPARK = 32, (128, 30)
+_MOST_MARKS = 9
 _HEIGHTS = ("messages", "negative")
 
 
 @dataclass(frozen=True, slots=True)
 class Plots:
-    """One course, drawn for a desk and for a phone."""
+    """One course, drawn for a desk and for a phone; ``marks`` are numbered in both from 1 on."""
 
     large: Plot
     little: Plot
     spans: bool
+    marks: tuple[VersionMark, ...] = ()
 
 
-def plots(lang: str, zone: tzinfo, points: Sequence[Point], before: Sequence[Point], alerts: Iterable[Alert]) -> Plots | None:
+def plots(
+    lang: str,
+    zone: tzinfo,
+    points: Sequence[Point],
+    before: Sequence[Point],
+    alerts: Iterable[Alert],
+    versions: Sequence[VersionMark] = (),
+) -> Plots | None:
     """Draw a course twice, for a desk and for a phone.
 
     Args:
@@ -44,6 +53,7 @@ def plots(lang: str, zone: tzinfo, points: Sequence[Point], before: Sequence[Poi
         points: The range's steps.
         before: Those of the range before.
         alerts: Whose time is shaded.
+        versions: Changes of adapter versions, in order of time; the newest are marked.
 
     Returns:
         The pictures; None where there was no message in either range.
@@ -61,8 +71,10 @@ def plots(lang: str, zone: tzinfo, points: Sequence[Point], before: Sequence[Poi
     first, last = points[0].start, points[-1].end
     spans = [Span(max(one.signal.since, first), min(one.resolved_at or last, last)) for one in alerts]
     spans = [one for one in spans if one.since < one.until]
-    large = course(points, before, (), spans, zone, "course", alt)
-    return Plots(large, small_course(points, before, zone, "small", alt), bool(spans))
+    marks = tuple(versions[-_MOST_MARKS:])
+    moments = [one.at for one in marks]
+    large = course(points, before, moments, spans, zone, "course", alt)
+    return Plots(large, small_course(points, before, zone, "small", alt, moments), bool(spans), marks)
 
 
 def spark(lang: str, zone: tzinfo, move: Move, points: Sequence[Point]) -> Markup:

@@ -7,7 +7,7 @@ escapes everything, cuts it and keeps its direction apart. Before: ``console_cou
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from functools import cache
@@ -152,7 +152,9 @@ def topic_page(frame: Frame, counted: Counted, plot: Plots | None, said_badly: S
     return _page(frame, "topic", counted=counted, plot=plot, said_badly=said_badly, looked=looked, rows=rows, most=NEWEST)
 
 
-def conversation_page(frame: Frame, ref: str, said: Sequence[Said], chosen: str, judge: float, looked: str) -> str:
+def conversation_page(
+    frame: Frame, ref: str, said: Sequence[Said], chosen: str, threshold: Callable[[str], float], looked: str
+) -> str:
     """Render a conversation with the mood of each of the customer's messages.
 
     Args:
@@ -160,7 +162,7 @@ def conversation_page(frame: Frame, ref: str, said: Sequence[Said], chosen: str,
         ref: Names the conversation.
         said: Its lines.
         chosen: Id of the message that led here.
-        judge: From which probability on a message counts as negative.
+        threshold: Locale -> the probability from which on a message counts as negative.
         looked: When the monitor last looked, in words.
 
     Returns:
@@ -168,7 +170,7 @@ def conversation_page(frame: Frame, ref: str, said: Sequence[Said], chosen: str,
     """
     scores = [(one.positive or 0.0) - one.negative for one in said if one.negative is not None]
     lines = [
-        Quote(one.id, _cut(one.text), one.at, one.role, "", *_mood_of(one.negative, one.positive, judge))
+        Quote(one.id, _cut(one.text), one.at, one.role, "", *_mood_of(one.negative, one.positive, threshold(one.locale)))
         for one in said[:MOST_LINES]
     ]
     run = trajectory(scores)

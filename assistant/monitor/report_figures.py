@@ -74,13 +74,7 @@ def course(
             axes.axvspan(place(span.since), place(span.until), color=BAD, alpha=0.09, linewidth=0)
     _share_line(above, points, before)
     start, end = points[0].start, points[-1].end
-    for at, moment in enumerate(marks, start=1):
-        for axes in (above, below):
-            axes.axvline(place(moment), color=INK, linewidth=1, linestyle=(0, (2, 2)))
-        where: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "xytext": (0, 9), "textcoords": "offset points"}
-        look: dict[str, Any] = {"ha": "center", "va": "center", "color": "white", "fontsize": 9.5, "annotation_clip": False}
-        ring = {"boxstyle": "circle,pad=0.22", "facecolor": INK, "edgecolor": "none"}
-        above.annotate(str(at), (place(moment), 1.0), bbox=ring, **where, **look)
+    _mark(marks, above, below)
     widths = [0.84 * (place(one.end) - place(one.start)) for one in points]
     middles = _middles(points)
     below.bar(middles, [one.tally.messages for one in points], width=widths, color=PALE)
@@ -91,7 +85,9 @@ def course(
     return drawn(figure, name, alt)
 
 
-def small_course(points: Sequence[Point], before: Sequence[Point], zone: tzinfo, name: str, alt: str) -> Plot:
+def small_course(
+    points: Sequence[Point], before: Sequence[Point], zone: tzinfo, name: str, alt: str, marks: Sequence[datetime] = ()
+) -> Plot:
     """Draw the share of negative messages of one topic, in a small picture.
 
     Args:
@@ -100,6 +96,7 @@ def small_course(points: Sequence[Point], before: Sequence[Point], zone: tzinfo,
         zone: Of the dates on the axis.
         name: Tells this picture from the others of the page; letters and digits.
         alt: What it shows, in words.
+        marks: Moments to mark with 1, 2, 3 …
 
     Returns:
         The picture.
@@ -108,6 +105,7 @@ def small_course(points: Sequence[Point], before: Sequence[Point], zone: tzinfo,
     axes = figure.add_subplot()
     calm(axes)
     _share_line(axes, points, before)
+    _mark(marks, axes)
     axes.set_xlim(place(points[0].start), place(points[-1].end))
     date_axis(axes, points[0].start, points[-1].end, zone, most=5)
     return drawn(figure, name, alt)
@@ -163,6 +161,17 @@ def _share_line(axes: Axes, points: Sequence[Point], before: Sequence[Point]) ->
 
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+
+
+def _mark(marks: Sequence[datetime], above: Axes, *below: Axes) -> None:
+    """Draw a numbered line through all axes at each moment, its number above the first."""
+    for at, moment in enumerate(marks, start=1):
+        for axes in (above, *below):
+            axes.axvline(place(moment), color=INK, linewidth=1, linestyle=(0, (2, 2)))
+        where: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "xytext": (0, 9), "textcoords": "offset points"}
+        look: dict[str, Any] = {"ha": "center", "va": "center", "color": "white", "fontsize": 9.5, "annotation_clip": False}
+        ring = {"boxstyle": "circle,pad=0.22", "facecolor": INK, "edgecolor": "none"}
+        above.annotate(str(at), (place(moment), 1.0), bbox=ring, **where, **look)
 
 
 def place(at: datetime) -> float:

@@ -186,6 +186,19 @@ def version_marks(events: Iterable[Event], answered: Iterable[Answered], period:
         for task, version in versions.items():
             if version and at < first.get((task, version), datetime.max.replace(tzinfo=at.tzinfo)):
                 first[task, version] = at
+    return changes(first, period)
+
+
+def changes(first: Mapping[tuple[str, str], datetime], period: Period) -> tuple[VersionMark, ...]:
+    """Find when a version followed another one of its task.
+
+    Args:
+        first: When each (task, version) was first seen at work.
+        period: Marks outside it are left out.
+
+    Returns:
+        Marks in order of time.
+    """
     marks, at_work = [], dict[str, str]()
     for (task, version), at in sorted(first.items(), key=lambda one: (one[1], one[0])):
         if task in at_work and period.holds(at):

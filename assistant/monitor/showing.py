@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from assistant import provenance, schema
 from assistant.database import Database
 from assistant.monitor import readings
-from assistant.monitor.event_rows import chances_of
+from assistant.monitor.event_rows import chances_of, topic_and_locale
 from assistant.records import Role
 
 _CHUNK = 500
@@ -24,7 +24,10 @@ _CHUNK = 500
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One line of a conversation; probabilities are ``None`` for what is no customer's, or was never read."""
+    """One line of a conversation; probabilities are ``None`` for what is no customer's, or was never read.
+
+    ``locale`` is that of the line's event, ``""`` where it has none.
+    """
 
     id: str
     at: datetime | None
@@ -32,6 +35,7 @@ class Said:
     text: str
     negative: float | None = None
     positive: float | None = None
+    locale: str = ""
 
 
 def texts(database: Database, ids: Iterable[str]) -> dict[str, str]:
@@ -80,16 +84,21 @@ def conversation(database: Database, ref: str) -> list[Said]:
 
 
 def _live(database: Database, id: str) -> list[Said]:
-    said = schema.messages
-    query = sa.select(said.c.id, said.c.at, said.c.role, said.c.text, sa.cast(said.c.understanding, sa.Text))
+    said, held = schema.messages, schema.conversations
+    query = sa.select(said.c.id, said.c.at, said.c.role, said.c.text, sa.cast(said.c.understanding, sa.Text), held.c.lang)
+    query = query.join(held, held.c.id == said.c.conversation_id)
     lines = []
     with database.reading() as connection:
-        for own, at, role, text, understood in connection.execute(
+        for own, at, role, text, understood, lang in connection.execute(
             query.where(said.c.conversation_id == id).order_by(said.c.position)
         ):
-            felt = orjson.loads(understood).get("sentiment") if understood else None
-            chances = chances_of(felt["label"], felt["confidence"], felt["score"]) if felt else None
-            lines.append(Said(own, at, role, text, chances.negative if chances else None, chances.positive if chances else None))
+            known = orjson.loads(understood) if understood else {}
+            felt = known.get("sentiment")
+            if felt is None:
+                lines.append(Said(own, at, role, text))
+                continue
+            chances, (_, locale) = chances_of(felt["label"], felt["confidence"], felt["score"]), topic_and_locale(known, lang)
+            lines.append(Said(own, at, role, text, chances.negative, chances.positive, locale))
     return lines
 
 
@@ -103,6 +112,7 @@ def _past(database: Database, source_id: str, id: str) -> list[Said]:
             turns.c.text,
             read.c.negative,
             read.c.positive,
+            sa.func.coalesce(read.c.locale, ""),
         )
         .join(past, sa.and_(past.c.source_id == turns.c.source_id, past.c.id == turns.c.transcript_id))
         .outerjoin(read, readings.same_turn(read, turns))
@@ -111,6 +121,6 @@ def _past(database: Database, source_id: str, id: str) -> list[Said]:
     )
     with database.reading() as connection:
         return [
-            Said(readings.turn_id(source_id, id, place), at, role, text, negative, positive)
-            for place, at, role, text, negative, positive in connection.execute(query)
+            Said(readings.turn_id(source_id, id, place), at, role, text, negative, positive, locale)
+            for place, at, role, text, negative, positive, locale in connection.execute(query)
         ]

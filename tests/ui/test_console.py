@@ -6,13 +6,14 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from assistant.monitor.events import Event
-from assistant.monitor.ledger import Place
+from assistant.monitor.ledger import Place, Reading
 from tests.ui.past_messages import ANGRY, HOSTILE, ODD_TOPIC, alert, fill, served, turn_id, with_receivers
 from tests.ui.stand_in import NOW, wired
 from ui.console import from_here
@@ -85,6 +86,29 @@ def test_a_topic_leads_to_its_messages_and_a_message_to_its_conversation(client:
     talk = client.get(link[1].replace("&amp;", "&")).text
     assert 'aria-current="true"><p class="note"><strong>Customer' in talk
     assert "[NAME_1]" in talk and "Person of the team" in talk and "negative 90%" in talk
+
+
+def test_a_conversation_is_judged_by_the_threshold_of_its_language(client: TestClient, parts: Any) -> None:
+    parts.serving = lambda: SimpleNamespace(
+        understander=SimpleNamespace(mood_thresholds={"negative_en": 0.95, "negative_zh": 0.05})
+    )
+    english = client.get("/console/conversation", params={"message": turn_id(0)}).text
+    assert ANGRY in english and "negative 90%" not in english and 'class="chip neutral"' in english
+    chinese = next(
+        place for place in range(10) if "谢谢" in client.get("/console/conversation", params={"message": turn_id(place)}).text
+    )
+    assert "negative 10%" in client.get("/console/conversation", params={"message": turn_id(chinese)}).text
+
+
+def test_trends_mark_where_another_adapter_version_began_to_work(client: TestClient, parts: Any) -> None:
+    assert "another adapter version" not in client.get("/console?range=7d").text
+    old = [Reading(turn_id(place), "returns", "en", 0.1, 0.1, "s-0", "i-1") for place in range(100, 448)]
+    parts.store.monitor.add_readings(old)
+    page = client.get("/console?range=28d").text
+    listed = re.search(r'<ol class="marks note">(.*?)</ol>', page, re.S)
+    assert listed is not None and text_of(listed[1]).strip().endswith("sentiment s-1 (before: s-0)")
+    assert text_of(page).count("Numbered lines: another adapter version began to work.") == 1
+    assert all(re.search(r">1</text>|<!-- 1 -->|>1<", plot) for plot in re.findall(r'<svg class="plot".*?</svg>', page, re.S))
 
 
 def test_a_live_conversation_can_be_read_from_its_message(client: TestClient, parts: Any) -> None:

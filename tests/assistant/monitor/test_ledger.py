@@ -220,13 +220,13 @@ def test_only_what_was_asked_for_is_fetched_or_read(store: Store) -> None:
 def test_conversation_tells_its_trajectory(store: Store) -> None:
     say(store, "c1", NOON)
     assert store.monitor.conversation("conversation:c1") == [
-        Said("c1-m", NOON, "customer", "question of c1", 0.75, pytest.approx(0.05)),
+        Said("c1-m", NOON, "customer", "question of c1", 0.75, pytest.approx(0.05), "en"),
         Said("c1-r", NOON, "bot", "x"),
     ]
     ingest(store, past(("customer", "grr", NOON), ("agent", "hello", None), ("customer", "ok", NOON + MINUTE)))
     store.monitor.add_readings([reading("transcript:s1/17#0000", negative=0.9, positive=0.05)])
     assert store.monitor.conversation("transcript:s1/17") == [
-        Said("transcript:s1/17#0000", NOON, "customer", "grr", 0.9, 0.05),
+        Said("transcript:s1/17#0000", NOON, "customer", "grr", 0.9, 0.05, "zh"),
         Said("transcript:s1/17#0001", None, "agent", "hello"),
         Said("transcript:s1/17#0002", NOON + MINUTE, "customer", "ok"),
     ]
