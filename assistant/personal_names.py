@@ -66,20 +66,32 @@ _SIGN_OFF = re.compile(
 _LINE_END = re.compile(r"^[ .,!]{0,2}(?:\n|$|[-–,|] )")
 
 _CJK = r"\u4e00-\u9fff"
-_SURNAME = (
-    "(?:欧阳|司马|上官|诸葛|司徒|东方|皇甫|尉迟|公孙|慕容|[王李张刘陈杨黄赵吴周徐孙马朱胡郭何林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔"
-    "钟谭陆汪范廖石金贾韦夏付傅邹熊孟秦邱江尹薛阎侯雷龙段郝孔邵史毛顾赖武康贺严钱])"
+_SURNAMES = (
+    "王李张刘陈杨黄赵吴周徐孙马朱胡郭何林罗郑梁谢宋唐许韩冯邓曹彭曾肖田董袁潘蒋蔡余杜叶程苏魏吕丁任沈姚卢姜崔"
+    "钟谭陆汪范廖石金贾韦夏付傅邹熊孟秦邱江尹薛阎侯雷龙段郝孔邵史毛顾赖武康贺严钱"
 )
+_SURNAME = f"(?:欧阳|司马|上官|诸葛|司徒|东方|皇甫|尉迟|公孙|慕容|[{_SURNAMES}])"
 _NOT_GIVEN = "的是我你您他她们在想要有了请来订买和与也就都不没很女，。！？、说会员户"
 _GIVEN = f"(?:(?![{_NOT_GIVEN}]|先生|小姐|太太)[{_CJK}])"
+_CHINESE_TOLD = re.compile(
+    rf"(?:我叫|我的名字(?:是|叫)|姓名(?:是|[:：])? ?|名字(?:是|[:：]) ?)"
+    rf"(?P<name>{_SURNAME}{_GIVEN}{{1,2}}|{_GIVEN}{{2,3}}(?![{_CJK}]))"
+)
 _CHINESE_NAMES = (
-    re.compile(
-        rf"(?:我叫|我的名字(?:是|叫)|姓名(?:是|[:：])? ?|名字(?:是|[:：]) ?)"
-        rf"(?P<name>{_SURNAME}{_GIVEN}{{1,2}}|{_GIVEN}{{2,3}}(?![{_CJK}]))"
-    ),
     re.compile(rf"(?:我是|本人)(?P<name>{_SURNAME}(?!兴|金|便|牌|于){_GIVEN}{{1,2}})(?=[，。！？,.!?\s]|$|的|想|要)"),
     re.compile(rf"(?P<name>{_SURNAME}{_GIVEN}{{0,2}})(?=先生|女士|小姐|太太)"),
 )
+# Everyday words that hold a surname. Chinese has no spaces: without these 「谢谢小姐」 greets a Miss 谢谢, and 「感谢王小姐」
+# a Miss 谢王. They are struck out from the left, as people read: 「感谢谢先生」 thanks a Mr 谢. Thanks are struck out anywhere,
+# the others only where no surname stands before them, so that 李高兴 stays a name.
+_THANKS = "[感多致答道酬鸣跪拜叩敬申]谢|谢谢|谢(?:啦|喽|咯|哈|哦|意|礼|过|绝|天谢地)|[代凋]谢"
+_EVERYDAY = (
+    "[上下本这那每隔两]周|周(?:[一二三四五六日天末围边到期年刊]|转)|[一这那每两几哪]张|[一这那每两几]段|阶段"
+    "|马(?:上|桶|达|虎|路)|任(?:何|务|意|性)|[责信主委]任|许(?:多|久)|允许|顾(?:客|问|虑|及)|照顾|董事|曾经|师傅|余(?:额|款)|剩余"
+    "|高(?:级|清|铁|兴|峰)|[最提较]高|严(?:重|格|肃)|健康|[现押定资租佣]金|(?:多少|退|付)钱|付(?:款|费|清)|[支垫]付"
+    "|何(?:时|必|况|处)|[如为]何|程(?:序|度)|[流过课工]程|龙头|石头|雷达|江苏|苏州|韩国|唐山|武汉|沈阳|郑州|夏(?:天|季)"
+)
+_ORDINARY = re.compile(f"{_THANKS}|(?<![{_SURNAMES}])(?:{_EVERYDAY})")
 
 _CAP = r"[A-ZÀ-ÖØ-Þ\u0100-\u017f\u0370-\u04ff][\w'’.-]{0,30}"
 _UNIT = r"(?:,? ?\n? {0,4}(?:Apt|Apartment|Suite|Ste|Unit|Flat|Floor|Fl|#)\.? ?#?[A-Z0-9-]{1,6}){0,2}"
@@ -167,8 +179,15 @@ def names(text: str) -> Iterator[Span]:
         for span in _name_at(text, match.end(), lower=own_line):
             if _LINE_END.search(text[span.end : span.end + 4]):
                 yield span
-    for pattern in () if text.isascii() else _CHINESE_NAMES:
-        for match in pattern.finditer(text):
+    if not text.isascii():
+        yield from _chinese_names(text)
+
+
+def _chinese_names(text: str) -> Iterator[Span]:
+    """Yield names after an introduction and before a title; everyday words that hold a surname begin none."""
+    struck = _ORDINARY.sub(lambda word: "_" * len(word.group()), text)
+    for pattern, where in ((_CHINESE_TOLD, text), *((pattern, struck) for pattern in _CHINESE_NAMES)):
+        for match in pattern.finditer(where):
             yield Span("NAME", match.start("name"), match.end("name"))
 
 

@@ -69,6 +69,56 @@ def redacted(text: str) -> str:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "谢谢小姐姐帮忙打电话",
+        "谢谢小姐，问题解决了",
+        "太感谢先生了，帮了大忙",
+        "多谢女士耐心解答",
+        "非常感谢小姐姐，态度特别好",
+        "跪谢小姐姐，终于退款了",
+        "谢啦小姐姐",
+        "谢过先生，我再等等",
+        "谢谢谢谢小姐姐",
+        "谢谢太太的热心提醒",
+        "贵店的顾客先生都这么说",
+        "许多女士都喜欢这款",
+        "任何先生都可以用吗",
+        "请问多少钱小姐",
+        "我是周末买的，还没到货",
+        "我是江苏的，能送到吗",
+    ],
+)
+def test_chinese_thanks_and_everyday_words_before_a_title_are_no_names(text: str) -> None:
+    assert redacted(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("谢谢王小姐帮忙打电话", "谢谢[NAME_1]小姐帮忙打电话"),
+        ("感谢李先生的耐心", "感谢[NAME_1]先生的耐心"),
+        ("谢谢谢先生", "谢谢[NAME_1]先生"),
+        ("非常感谢谢女士", "非常感谢[NAME_1]女士"),
+        ("请转告谢小姐，我下午在家", "请转告[NAME_1]小姐，我下午在家"),
+        ("多谢欧阳先生，问题解决了", "多谢[NAME_1]先生，问题解决了"),
+        ("麻烦找一下谢雨桐女士", "麻烦找一下[NAME_1]女士"),
+        ("上周王先生来修过", "上周[NAME_1]先生来修过"),
+        ("周一李小姐打来电话", "周一[NAME_1]小姐打来电话"),
+        ("这张陈太太的订单退了吗", "这张[NAME_1]太太的订单退了吗"),
+        ("请马上联系何先生", "请马上联系[NAME_1]先生"),
+        ("马上请马先生回电", "马上请[NAME_1]先生回电"),
+        ("客服李高兴先生很专业", "客服[NAME_1]先生很专业"),
+        ("我叫谢思远，谢谢小姐姐", "我叫[NAME_1]，谢谢小姐姐"),
+        ("师傅张先生和周先生都来过", "师傅[NAME_1]先生和[NAME_2]先生都来过"),
+        ("谢谢小姐姐，王小姐姐也帮了忙", "谢谢小姐姐，[NAME_1]小姐姐也帮了忙"),
+    ],
+)
+def test_a_thanked_person_is_told_from_the_thanks(text: str, expected: str) -> None:
+    assert redacted(text) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("Hi Anna, where is it?", "Hi [NAME_1], where is it?"),
