@@ -18,6 +18,7 @@ from finetune.evaluate import expected_calibration_error
 from finetune.harvested import Example, Pair
 from finetune.intent import predict_classes
 from finetune.promote import Judged
+from finetune.small_holdout import Readings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,6 +69,32 @@ def judge_version(
         regression=right[count:],
         latency_ms=latency_ms,
         ece=expected_calibration_error(chances[:count], truth[:count]) if count else 0.0,
+    )
+
+
+def read_both(champion: AdapterVersion, candidate: AdapterVersion, encoder: Encoder, texts: Sequence[str]) -> Readings:
+    """Read messages with both versions of a classifier task.
+
+    Args:
+        champion: The version that serves.
+        candidate: The version that may take its place.
+        encoder: The base; its adapters are replaced.
+        texts: Messages that the champion was not trained on.
+
+    Returns:
+        Both readings; what the candidate reads as a label that is new to the champion is left out, for it is no contradiction.
+    """
+    found = []
+    for version in (champion, candidate):
+        encoder.set_adapters({version.manifest.task: version.weights})
+        chances, labels = class_chances(version, encoder, texts), version.manifest.labels
+        found.append([(labels[int(row.argmax())], float(row.max())) for row in chances])
+    known = set(champion.manifest.labels)
+    both = [(ours, theirs) for ours, theirs in zip(*found, strict=True) if theirs[0] in known]
+    return Readings(
+        tuple(ours[0] for ours, _ in both),
+        np.array([ours[1] for ours, _ in both], dtype=np.float32),
+        np.array([ours[0] == theirs[0] for ours, theirs in both], dtype=np.bool_),
     )
 
 

@@ -194,7 +194,8 @@ class _Night:
             return self.nothing(why, counts)
         counts |= {"training": len(examples.training), "validation": len(examples.validation)}
         candidate = self.train(training, examples, everything, found, counts)
-        return self.conclude(everything, candidate, champion, fault, holdout, counts)
+        messages = [row.text for row in new] if task != "dialog" else []
+        return self.conclude(everything, candidate, champion, fault, holdout, counts, messages)
 
     @property
     def book(self) -> Path:
@@ -312,6 +313,7 @@ class _Night:
         fault: str,
         holdout: Holdout,
         counts: Mapping[str, int],
+        messages: Sequence[str],
     ) -> Night:
         """Judge the candidate, or find the verdict again, and act on it."""
         night, place = self.night, self.place
@@ -320,7 +322,7 @@ class _Night:
         if outcome is None or outcome.against != against:  # somebody promoted another one meanwhile
             if against == night.version:
                 champion = None
-            outcome = judge_night(night, place, self.plan, candidate, champion, holdout, counts, fault)
+            outcome = judge_night(night, place, self.plan, candidate, champion, holdout, counts, fault, messages)
         self.means.check()
         act(night, place, self.means, self.plan, outcome, holdout)
         write_seen(self.book, everything, night.since, night.until)

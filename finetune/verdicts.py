@@ -8,7 +8,7 @@ version is judged on, ``comparing.py`` knows, and by which bounds, ``promote.py`
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -16,7 +16,7 @@ from typing import Any, cast, get_args
 from assistant.adapter_files import replace_text
 from assistant.errors import TrainingError
 from assistant.registry import AdapterVersion
-from finetune.comparing import judge_version, latencies
+from finetune.comparing import judge_version, latencies, read_both
 from finetune.holdout import Holdout
 from finetune.night import Begun, Means, Night, NightState, Place, Plan
 from finetune.promote import Check, GateVerdict, judge_candidate
@@ -48,6 +48,7 @@ def judge_night(
     holdout: Holdout,
     counts: Mapping[str, int],
     fault: str = "",
+    messages: Sequence[str] = (),
 ) -> Outcome:
     """Compare candidate and champion on the holdout and the regression cases, and keep the verdict.
 
@@ -60,6 +61,7 @@ def judge_night(
         holdout: What they are judged on.
         counts: Of the night so far.
         fault: Why ``champion`` is not the one that the registry names, where it stands in for it; the verdict says so.
+        messages: The night's own, which both versions read; empty for a task without classes.
 
     Returns:
         The verdict; nothing was done about it yet.
@@ -70,7 +72,8 @@ def judge_night(
     versions = [candidate, champion] if champion is not None else [candidate]
     spent = latencies(place.encoder, versions, [row.text for row in rows])
     judged = [judge_version(one, place.encoder, rows, cases, seed, took) for one, took in zip(versions, spent, strict=True)]
-    verdict = judge_candidate(judged[0], judged[1] if champion is not None else None, plan.bounds, seed)
+    readings = read_both(champion, candidate, place.encoder, messages) if champion is not None and messages else None
+    verdict = judge_candidate(judged[0], judged[1] if champion is not None else None, plan.bounds, seed, readings)
     against = champion.manifest.version if champion is not None else None
     state, why = _settle(night, place, plan, verdict, against)
     if fault:

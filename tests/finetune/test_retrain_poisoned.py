@@ -80,3 +80,23 @@ def test_what_champion_and_evidence_contradict_is_not_learned_at_all(
     truth = {text: label for label, rows in QUESTIONS.items() for text, _ in rows}
     wrong = read_holdout(second_day.place.holdout / "intent.jsonl", lambda row: row.ref)
     assert sum(truth[row.text] != getattr(row, "label", "") for row in wrong) <= 0.1 * len(wrong)
+
+
+@pytest.mark.parametrize("night", [relabelled, flood])
+def test_twenty_holdout_rows_suffice_to_refuse_intents_that_change_their_meaning(
+    second_day: Company, night: Callable[[], list[Transcript]]
+) -> None:
+    assert len(second_day.held()) < 40
+    second_day.ingest("bad.jsonl", night())
+    done = second_day.night(plan=BAD_NIGHT)
+    assert done.state == "refused" and done.verdict is not None
+    check = next(check for check in done.verdict.checks if check.name == "night's readings")
+    assert not check.passed and "damaged_on_arrival" in check.detail and "label holdout rows" in check.detail
+
+
+def test_an_honest_night_as_large_passes_with_twenty_holdout_rows(second_day: Company) -> None:
+    second_day.ingest("good.jsonl", talks(14, 50))
+    done = second_day.night(plan=replace(BAD_NIGHT, bounds=replace(PLAN.bounds, kept=Bounds().kept)))
+    assert done.state == "promoted" and done.verdict is not None
+    check = next(check for check in done.verdict.checks if check.name == "night's readings")
+    assert check.passed and "labels compared" in check.detail
