@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import math
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from finetune.dialog import too_few
-from finetune.examples import Labelled, read_labelled, split
+from finetune.examples import Labelled, read_labelled
 from finetune.harvested import LEVELS, Example, Pair
 from finetune.holdout import Row, key_of, without
 from finetune.session import Split, split_pairs
 
 #: Of every label so many older examples stay however small the share is: a label that is sampled away is forgotten.
 LEAST_REPLAYED = 16
+#: Share of a label's rows that is held apart to choose by.
+VALIDATION_SHARE = 0.1
+#: Behind all levels of trust: what a person said of a conversation is there to be learned.
+_LAST = max(LEVELS.values()) + 1
 
 
 def given_rows(task: str, folder: Path) -> list[Example]:
@@ -101,7 +105,11 @@ def training_rows(
 
 
 def split_for_training(task: str, rows: Sequence[Row], seed: int) -> Split:
-    """Split training rows into those trained on and those the epoch and the temperature are chosen by.
+    """Split training rows into those trained on and those the epoch, the temperature and the thresholds are chosen by.
+
+    A temperature that is fitted on wrong labels calls every answer less sure than it is, so the company's own rows are held apart
+    first, then what agents did, then what champion and evidence agree on. A person's word on a conversation is learned from and
+    held apart only where a label has little else.
 
     Args:
         task: ``dialog`` splits by conversation, others by label.
@@ -113,10 +121,35 @@ def split_for_training(task: str, rows: Sequence[Row], seed: int) -> Split:
     """
     if task == "dialog":
         return split_pairs([row for row in rows if isinstance(row, Pair)])
-    examples = [row for row in rows if isinstance(row, Example)]
-    counts = Counter(row.label for row in examples)
-    training, validation = split([Labelled(row.text, row.label) for row in examples if counts[row.label] >= 3], 0.1, seed)
+    groups: dict[str, list[Example]] = defaultdict(list)
+    for row in rows:
+        if isinstance(row, Example):
+            groups[row.label].append(row)
+    rng = random.Random(seed)
+    training: list[Labelled] = []
+    validation: list[Labelled] = []
+    for _, group in sorted(groups.items()):
+        if len(group) < 3:
+            continue
+        rng.shuffle(group)
+        apart = set(_held_apart(group))
+        validation += [Labelled(row.text, row.label) for row in group if row in apart]
+        training += [Labelled(row.text, row.label) for row in group if row not in apart]
+    rng.shuffle(training)
     return Split(tuple(training), tuple(validation))
+
+
+def _held_apart(group: Sequence[Example]) -> list[Example]:
+    """Return a tenth of a label's rows, at least one: the best vouched for, but of each kind no more than a third."""
+    wanted = max(1, round(len(group) * VALIDATION_SHARE))
+    kinds: dict[int, list[Example]] = defaultdict(list)
+    for row in group:
+        level = LEVELS[row.trust]
+        kinds[_LAST if level == 0 and row.ref else level].append(row)
+    apart: list[Example] = []
+    for _, kind in sorted(kinds.items()):
+        apart += kind[: min(wanted - len(apart), len(kind) // 3)]
+    return apart or list(next(kind for _, kind in sorted(kinds.items())))[:1]
 
 
 def too_little(task: str, examples: Split) -> str:
