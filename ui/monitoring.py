@@ -158,7 +158,11 @@ def rules(settings: Settings, thresholds: Mapping[str, float]) -> Rules:
     own = settings.monitor
     trained = {name.removeprefix("negative_"): value for name, value in thresholds.items() if name.startswith("negative_")}
     limits = Limits(
-        false_alerts=own.false_alerts, per_days=own.per_days, minimum=max(2, own.minimum), half_life_days=own.half_life_days
+        false_alerts=own.false_alerts,
+        per_days=own.per_days,
+        minimum=max(2, own.minimum),
+        half_life_days=own.half_life_days,
+        timezone=settings.schedule.timezone,
     )
     return Rules(limits, {**trained, **own.negative_above})
 

@@ -22,8 +22,9 @@ from assistant.monitor.backtest_records import Backtest, Bar, Example, Surge
 from assistant.monitor.detect import Detector
 from assistant.monitor.events import Event
 from assistant.monitor.limits import Limits
-from assistant.monitor.season import Clock, week_hours
+from assistant.monitor.season import Clock
 from assistant.monitor.stream import DAY_S
+from assistant.monitor.wall import Wall
 from assistant.monitor.watching import Rules
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def backtest(
     _check_size(times, hours, surges, seed)
     tell = progress or (lambda stage, done, total: None)
     lines = lines_of(events, rules)
-    limits = rules.limits
+    limits, wall = rules.limits, Wall(rules.limits.timezone)
     _check_history(lines, limits, hours)
     rng = np.random.default_rng(seed)
     played = play(lines, limits, tell)
@@ -111,7 +112,7 @@ def backtest(
     false = 0
     for number in range(SHUFFLES):
         tell("shuffled histories", number, SHUFFLES)
-        false += alarms(shuffle(lines, played.spells, rng), limits, warm)
+        false += alarms(shuffle(lines, played.spells, rng, wall), limits, warm)
     tell("shuffled histories", SHUFFLES, SHUFFLES)
     counts = Counter(line.stream for line in lines if line.counted)
     return Backtest(
@@ -177,7 +178,7 @@ def _sources(lines: Sequence[Line], played: Played, limits: Limits, hours: float
         opened.setdefault(line.stream.locale, line.at)
         if line.counted:
             counted[line.stream].append(line.at)
-    season = clocks(lines)
+    season = clocks(lines, Wall(limits.timezone))
     found, left_out = [], []
     high = lines[-1].at - hours * 3600.0 - DAY_S
     for stream in sorted(born, key=lambda one: (-len(counted[one]), one.topic, one.locale)):
@@ -211,8 +212,8 @@ def _draw(sources: Sequence[_Source], rng: np.random.Generator, times: float, ho
         # Poisson, given that there is at least one: the first comes at a moment drawn as such, the others after it.
         first = -math.log1p(rng.random() * math.expm1(-mean))
         count = 1 + int(rng.poisson(max(0.0, mean - first)))
-        low, high = (source.clock.read(week_hours(at)) for at in (begin, end))
-        places = [(source.clock.when(at) - week_hours(0.0)) * 3600.0 for at in rng.uniform(low, high, size=count).tolist()]
+        low, high = (source.clock.read_at(at) for at in (begin, end))
+        places = [source.clock.moment(at) for at in rng.uniform(low, high, size=count).tolist()]
         plans.append(_Plan(source, begin, end, usual, tuple(sorted(min(max(at, begin), end) for at in places))))
         if len(plans) == surges:
             break
@@ -226,18 +227,18 @@ def _draw(sources: Sequence[_Source], rng: np.random.Generator, times: float, ho
 
 def _usual(source: _Source, begin: float, end: float) -> float:
     """Estimate how many unhappy conversations the stream usually has in these hours, from the weeks around them."""
-    read = source.clock.read
+    read = source.clock.read_at
 
     def exposure(since: float, until: float) -> float:
         cut = [(max(since, one.since), min(until, one.closed)) for one in source.spells]
-        shut = sum(read(week_hours(b)) - read(week_hours(a)) for a, b in cut if b > a)
-        return read(week_hours(until)) - read(week_hours(since)) - shut
+        shut = sum(read(b) - read(a) for a, b in cut if b > a)
+        return read(until) - read(since) - shut
 
     average = len(source.counted) / max(exposure(source.born, source.ended), 1.0)
     since, until = max(source.born, begin - _NEAR_S), min(source.ended, end + _NEAR_S)
     near = bisect_left(source.counted, until) - bisect_left(source.counted, since)
     level = (near + average * _AVERAGE_DAYS) / (exposure(since, until) + _AVERAGE_DAYS)
-    return level * (read(week_hours(end)) - read(week_hours(begin)))
+    return level * (read(end) - read(begin))
 
 
 def _judge(plan: _Plan, lines: Sequence[Line], played: Played, limits: Limits) -> Surge:

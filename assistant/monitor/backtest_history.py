@@ -15,8 +15,8 @@ from assistant.errors import UsageError
 from assistant.monitor.detect import Detector
 from assistant.monitor.events import Event
 from assistant.monitor.limits import Limits
-from assistant.monitor.season import WEEK_HOURS, Clock, locale_season, negative_hours, normalised, own_days, own_hours, week_hours
-from assistant.monitor.stream import DAY_S
+from assistant.monitor.season import WEEK_HOURS, Clock, locale_season, negative_hours, normalised, own_days, own_hours
+from assistant.monitor.wall import Wall
 from assistant.monitor.watching import Rules
 
 if TYPE_CHECKING:
@@ -130,13 +130,13 @@ def play(lines: Sequence[Line], limits: Limits, progress: Progress) -> Played:
     """
     from scipy.special import gammainc
 
-    detector = Detector(limits)
+    detector, wall = Detector(limits), Wall(limits.timezone)
     stands = [Stand(-math.inf, 0, detector.state())]
     spells: dict[Named, list[Spell]] = defaultdict(list)
-    week = week_hours(lines[0].at) // WEEK_HOURS
+    week = wall.day(lines[0].at) // 7
     for number, line in enumerate(lines):
-        if week_hours(line.at) // WEEK_HOURS != week:
-            week = week_hours(line.at) // WEEK_HOURS
+        if wall.day(line.at) // 7 != week:
+            week = wall.day(line.at) // 7
             stands.append(Stand(line.at, number, detector.state()))
         for signal in detector.step(line.at, line.stream.topic, line.stream.locale, line.conversation, line.negative):
             own = spells[Named(signal.topic, signal.locale)]
@@ -151,24 +151,25 @@ def play(lines: Sequence[Line], limits: Limits, progress: Progress) -> Played:
     return Played(tuple(stands), dict(spells))
 
 
-def clocks(lines: Sequence[Line]) -> dict[Named, Clock]:
+def clocks(lines: Sequence[Line], wall: Wall) -> dict[Named, Clock]:
     """Estimate each stream's hours of the day and days of the week from the whole weeks of the history.
 
     Args:
         lines: In order of time, over at least one whole week.
+        wall: Whose hours and days.
 
     Returns:
         Season time of each stream, as the detector reckons it, but with hindsight.
     """
-    first = math.ceil(week_hours(lines[0].at) / WEEK_HOURS)
-    last = math.floor(week_hours(lines[-1].at) / WEEK_HOURS)
+    first = math.ceil(wall.hours(lines[0].at) / WEEK_HOURS)
+    last = math.floor(wall.hours(lines[-1].at) / WEEK_HOURS)
     cells: dict[str, list[float]] = defaultdict(lambda: [0.0] * WEEK_HOURS)
     sour: dict[str, list[float]] = defaultdict(lambda: [0.0] * 24)
     hours: dict[Named, list[float]] = defaultdict(lambda: [0.0] * 24)
     days: dict[Named, list[float]] = defaultdict(lambda: [0.0] * 7)
     for line in lines:
         own_hour, own_day = hours[line.stream], days[line.stream]  # every stream is named, also one of the last, broken week
-        week, slot = divmod(int(week_hours(line.at)), WEEK_HOURS)
+        week, slot = divmod(int(wall.hours(line.at)), WEEK_HOURS)
         if first <= week < last:
             cells[line.stream.locale][slot] += 1.0
             sour[line.stream.locale][slot % 24] += line.counted
@@ -181,21 +182,22 @@ def clocks(lines: Sequence[Line]) -> dict[Named, Clock]:
         season, ratio = seasons[stream.locale], ratios[stream.locale]
         by_hour, by_day = own_hours(season, hours[stream]), own_days(season, days[stream])
         factors = [season[slot] * ratio[slot % 24] * by_hour[slot % 24] * by_day[slot // 24] for slot in range(WEEK_HOURS)]
-        made[stream] = Clock(normalised(factors))
+        made[stream] = Clock(normalised(factors), wall)
     return made
 
 
-def shuffle(lines: Sequence[Line], spells: Mapping[Named, Sequence[Spell]], rng: np.random.Generator) -> list[Line]:
+def shuffle(lines: Sequence[Line], spells: Mapping[Named, Sequence[Spell]], rng: np.random.Generator, wall: Wall) -> list[Line]:
     """Let the days of the history change places with days of the same weekday nearby: the season stays, surges fall apart.
 
     A day of a surge that chance does not explain is no example of a stream's usual days: for that stream a quiet day of the same
     weekday stands in, where there is one. Other alerts may be false ones, and their days stay: without them, histories would
-    have fewer false alarms than there are. Days are UTC, as the detector's; the first and the last, which are broken, stay.
+    have fewer false alarms than there are. Days are the detector's; the first and the last, which are broken, stay.
 
     Args:
         lines: In order of time.
         spells: When alerts were open.
         rng: Chance.
+        wall: Whose days.
 
     Returns:
         The lines of another history, in order of time; hour and weekday of each are what they were.
@@ -203,11 +205,11 @@ def shuffle(lines: Sequence[Line], spells: Mapping[Named, Sequence[Spell]], rng:
     by_day: dict[int, list[Line]] = defaultdict(list)
     by_stream: dict[tuple[Named, int], list[Line]] = defaultdict(list)
     for line in lines:
-        day = int(line.at // DAY_S)
+        day = wall.day(line.at)
         by_day[day].append(line)
         by_stream[line.stream, day].append(line)
-    first, last = int(lines[0].at // DAY_S), int(lines[-1].at // DAY_S)
-    loud = _loud(spells, last)
+    first, last = wall.day(lines[0].at), wall.day(lines[-1].at)
+    loud = _loud(spells, last, wall)
     blocks = max(1, (last - first) // 7 // BLOCK_WEEKS)
     alike: dict[tuple[int, int], list[int]] = defaultdict(list)
     for day in range(first + 1, last):
@@ -217,13 +219,13 @@ def shuffle(lines: Sequence[Line], spells: Mapping[Named, Sequence[Spell]], rng:
         weekday = range(first + 1 + (days[0] - first - 1) % 7, last, 7)
         for day, source in zip(days, rng.permutation(days).tolist(), strict=True):
             noisy = loud.get(source, ())
-            mixed += [_moved(line, day - source) for line in by_day[source] if line.stream not in noisy]
+            mixed += [_moved(line, day - source, wall) for line in by_day[source] if line.stream not in noisy]
             for stream in noisy:
                 quiet = [one for one in days if stream not in loud.get(one, ())]
                 quiet = quiet or [one for one in weekday if stream not in loud.get(one, ())]
                 if quiet:
                     other = quiet[int(rng.integers(len(quiet)))]
-                    mixed += [_moved(line, day - other) for line in by_stream.get((stream, other), ())]
+                    mixed += [_moved(line, day - other, wall) for line in by_stream.get((stream, other), ())]
     return sorted(mixed, key=lambda line: line.at)
 
 
@@ -245,18 +247,18 @@ def alarms(lines: Sequence[Line], limits: Limits, after: float) -> int:
     return count
 
 
-def _loud(spells: Mapping[Named, Sequence[Spell]], last: int) -> dict[int, tuple[Named, ...]]:
+def _loud(spells: Mapping[Named, Sequence[Spell]], last: int, wall: Wall) -> dict[int, tuple[Named, ...]]:
     """Name the streams that had a real surge on each day."""
     found: dict[int, dict[Named, None]] = defaultdict(dict)
     for stream, own in spells.items():
         for spell in own:
             if spell.chance >= REAL:
                 continue
-            end = last if spell.closed == math.inf else int(spell.closed // DAY_S)
-            for day in range(int(spell.since // DAY_S), end + 1):
+            end = last if spell.closed == math.inf else wall.day(spell.closed)
+            for day in range(wall.day(spell.since), end + 1):
                 found[day][stream] = None
     return {day: tuple(streams) for day, streams in found.items()}
 
 
-def _moved(line: Line, days: int) -> Line:
-    return Line(line.at + days * DAY_S, line.stream, line.conversation, line.negative, line.counted)
+def _moved(line: Line, days: int, wall: Wall) -> Line:
+    return Line(wall.moved(line.at, days), line.stream, line.conversation, line.negative, line.counted)

@@ -20,8 +20,9 @@ from assistant.monitor.events import Event, Signal
 from assistant.monitor.limits import Limits
 from assistant.monitor.pool import Pool
 from assistant.monitor.recovery import BELIEVED
-from assistant.monitor.season import WEEK_HOURS, week_hours
-from assistant.monitor.stream import DAY_S, Stream
+from assistant.monitor.season import WEEK_HOURS
+from assistant.monitor.stream import Stream
+from assistant.monitor.wall import Wall
 
 FORMAT = 1
 # False alarms of simulated companies as a part of what the limit allows: 0.97-1.01 with 10 streams, 0.79-0.86 with 60, 0.87 with
@@ -40,6 +41,7 @@ class Detector:
             limits: The settings; none for the defaults.
         """
         self.limits = limits or Limits()
+        self._wall = Wall(self.limits.timezone)
         self._pools: dict[str, Pool] = {}
         self._now = -math.inf
         self._midnight = math.inf  # the next one
@@ -83,16 +85,16 @@ class Detector:
         signals = self._pass(at)
         pool = self._pools.get(locale)
         if pool is None:
-            pool = self._pools[locale] = Pool(locale, at)
+            pool = self._pools[locale] = Pool(locale, at, self._wall)
             if self._midnight == math.inf:
-                self._midnight = (at // DAY_S + 1.0) * DAY_S
+                self._midnight = self._wall.midnight(self._wall.day(at) + 1)
             self._share_budget()
         elif at - pool.last > pool.patience and pool.wake(at):
             self._find_recovery()
         pool.last = at
         pool.traffic += 1.0
         stream = pool.streams.get(topic) or pool.stream(topic, at)
-        hours = week_hours(at)
+        hours = self._wall.hours(at)
         slot = int(hours) % WEEK_HOURS
         frozen = stream.open is not None
         if not frozen:
@@ -225,7 +227,7 @@ class Detector:
         detector = cls(limits)
         detector._now = -math.inf if state["now"] is None else state["now"]
         detector._midnight = math.inf if state["midnight"] is None else state["midnight"]
-        detector._pools = {one["locale"]: Pool.restore(one) for one in state["pools"]}
+        detector._pools = {one["locale"]: Pool.restore(one, detector._wall) for one in state["pools"]}
         for topic, locale in state["open"]:
             pool = detector._pools[locale]
             detector._open.append((pool, pool.streams[topic]))
@@ -273,12 +275,13 @@ class Detector:
                 self._recovery = min(self._recovery, stream.recovers_at())
 
     def _end_day(self, midnight: float, at: float) -> None:
+        day = self._wall.day(midnight)
         for pool in self._pools.values():
             pool.end_day(midnight, self.limits)
-            if (week_hours(midnight)) % WEEK_HOURS == 0.0:
+            if day % 7 == 0:
                 pool.end_week(midnight)
         self._share_budget()
-        self._midnight = midnight + DAY_S
+        self._midnight = self._wall.midnight(day + 1)
         self._find_recovery()
 
     def _share_budget(self) -> None:

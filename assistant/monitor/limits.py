@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from zoneinfo import ZoneInfo
 
 from assistant.errors import SettingsError
 
@@ -35,6 +36,7 @@ class Limits:
         warm_up_days: A locale raises nothing in its first days; a topic younger than this is called new.
         repeat_hours: Further negative messages of one conversation in one topic within so many hours of the counted one are
             not counted again: one angry customer is one event. 0 counts every message.
+        timezone: Whose hours and weekdays the season is of; summer time does not shift it.
     """
 
     false_alerts: float = 1.0
@@ -44,6 +46,7 @@ class Limits:
     slow_half_life_days: float = 182.0
     warm_up_days: float = 14.0
     repeat_hours: float = 24.0
+    timezone: str = "UTC"
 
     def __post_init__(self) -> None:
         """Check every value.
@@ -53,6 +56,8 @@ class Limits:
         """
         faults = []
         for field in fields(self):
+            if field.name not in _RANGES:
+                continue
             value = getattr(self, field.name)
             least, most, whole = _RANGES[field.name]
             kind = "a whole number" if whole else "a number"
@@ -64,6 +69,10 @@ class Limits:
                 f"slow_half_life_days: {self.slow_half_life_days!r} must be at least twice half_life_days "
                 f"({self.half_life_days!r}), or drifts are learned as normal; raise it"
             )
+        try:
+            ZoneInfo(self.timezone)
+        except (KeyError, ValueError, OSError, TypeError):
+            faults.append(f"timezone: {self.timezone!r} is no time zone; write it like 'Europe/Berlin'")
         if faults:
             raise SettingsError(faults, "monitor")
 

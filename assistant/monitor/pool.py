@@ -11,8 +11,9 @@ import math
 from typing import Any
 
 from assistant.monitor.limits import Limits
-from assistant.monitor.season import WEEK_HOURS, Clock, locale_season, negative_hours, normalised, week_hours
+from assistant.monitor.season import WEEK_HOURS, Clock, locale_season, negative_hours, normalised
 from assistant.monitor.stream import DAY_S, Prior, Stream
+from assistant.monitor.wall import Wall
 
 # Clocks of a locale stand still once so many messages have failed to come: the line is dead, not the customers content.
 SILENCE = 30.0
@@ -32,8 +33,8 @@ class Pool:
         "share", "squares", "streams", "traffic", "warm", "weights", "whole_week",
     )  # fmt: skip
 
-    def __init__(self, locale: str, at: float) -> None:
-        """Begin a locale at its first message, in seconds since 1970."""
+    def __init__(self, locale: str, at: float, wall: Wall) -> None:
+        """Begin a locale at its first message, in seconds since 1970, with seasons on a zone's wall clock."""
         self.locale = locale
         self.last = at
         self.age = 0  # full days seen
@@ -43,7 +44,7 @@ class Pool:
         self.cells, self.hours = [0.0] * WEEK_HOURS, [0.0] * 24  # all messages; negative messages
         self.whole_week = False
         self.season, self.ratios = [1.0] * WEEK_HOURS, [1.0] * 24
-        self.clock = Clock()
+        self.clock = Clock(wall=wall)
         self.traffic = self.exposure = 0.0  # forgetful: messages, and days
         self.patience = math.inf  # seconds without a message before silence is looked into
         self.dark = False  # a recovery was due in silence, and waits for the next message
@@ -64,7 +65,7 @@ class Pool:
         if self.patience == math.inf:
             return math.inf
         rate = self.traffic / self.exposure
-        return (self.clock.when(self.clock.read(week_hours(self.last)) + SILENCE / rate) - week_hours(0.0)) * 3600.0
+        return self.clock.moment(self.clock.read_at(self.last) + SILENCE / rate)
 
     def wake(self, at: float) -> bool:
         """Take silence before the message at ``at`` out of all clocks.
@@ -77,12 +78,12 @@ class Pool:
             return False
         for stream in self.streams.values():
             self.settle(stream, dark)
-            stream.stopped += max(0.0, stream.clock.read(week_hours(at)) - stream.stopped - stream.read)
+            stream.stopped += max(0.0, stream.clock.read_at(at) - stream.stopped - stream.read)
         return True
 
     def settle(self, stream: Stream, at: float) -> None:
         """Bring a stream to ``at``, or to where it already is, if that is later."""
-        hours = week_hours(at)
+        hours = self.clock.wall.hours(at)
         if stream.clock.read(hours) - stream.stopped > stream.read:
             stream.settle(at, hours, self.prior, self.warm)
 
@@ -90,7 +91,7 @@ class Pool:
         """Bring all streams to midnight, forget a day's worth, and estimate anew what they share.
 
         Args:
-            at: The midnight (UTC), in seconds since 1970.
+            at: The midnight on the wall, in seconds since 1970.
             limits: The settings.
         """
         if at - self.last > self.patience and self.silent_from() < at:
@@ -116,12 +117,13 @@ class Pool:
             for stream in self.streams.values():
                 stream.charts.reset(stream.mark(at))
         rate = self.traffic / self.exposure
-        known = self.age >= 7 and rate > 0.0
+        # Before the season is known, a closed night or weekend would look like a dead line, no day would end and none be learned.
+        known = self.age >= 7 and rate > 0.0 and self.season != [1.0] * WEEK_HOURS
         self.patience = SILENCE / rate / max(self.clock.factors) * DAY_S if known else math.inf
         self._pool_streams()
 
     def end_week(self, at: float) -> None:
-        """Estimate the season anew, at a Monday's midnight (UTC); a first, broken week is left out.
+        """Estimate the season anew, at a Monday's midnight; a first, broken week is left out.
 
         Args:
             at: The midnight, in seconds since 1970.
@@ -132,7 +134,7 @@ class Pool:
         if self.whole_week:
             self.season = locale_season(self.cells)
             self.ratios = negative_hours(self.season, self.hours)
-            self.clock = Clock(self.season)
+            self.clock = Clock(self.season, self.clock.wall)
         for stream in self.streams.values():
             stream.end_week(self.season, keep)
             stream.clock = self._stream_clock(stream.own_hours, stream.own_days)
@@ -176,7 +178,8 @@ class Pool:
     def _stream_clock(self, own_hours: list[float], own_days: list[float]) -> Clock:
         season, ratios = self.season, self.ratios
         hours = [ratio * own for ratio, own in zip(ratios, own_hours, strict=True)]
-        return Clock(normalised([season[slot] * hours[slot % 24] * own_days[slot // 24] for slot in range(WEEK_HOURS)]))
+        factors = normalised([season[slot] * hours[slot % 24] * own_days[slot // 24] for slot in range(WEEK_HOURS)])
+        return Clock(factors, self.clock.wall)
 
     def state(self) -> dict[str, Any]:
         """Give everything as JSON values."""
@@ -188,15 +191,15 @@ class Pool:
         return plain | {"prior": prior, "patience": patience, "streams": streams}
 
     @classmethod
-    def restore(cls, state: dict[str, Any]) -> Pool:
+    def restore(cls, state: dict[str, Any], wall: Wall) -> Pool:
         """Take up ``state`` again, to the last bit."""
-        pool = cls(state["locale"], 0.0)
+        pool = cls(state["locale"], 0.0, wall)
         for name in _PLAIN:
             value = state[name]
             setattr(pool, name, list(value) if isinstance(value, list) else value)
         pool.prior = Prior(*state["prior"])
         pool.patience = math.inf if state["patience"] is None else state["patience"]
-        pool.clock = Clock(pool.season)
+        pool.clock = Clock(pool.season, wall)
         for one in state["streams"]:
             pool.streams[one["topic"]] = Stream.restore(one, pool._stream_clock(one["own_hours"], one["own_days"]))
         return pool

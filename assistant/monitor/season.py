@@ -3,8 +3,8 @@
 On such a clock, in "days" of which seven make a week, a stream's messages come evenly as long as nothing happens, so that the
 charts need not know the hour. Factors are estimated down a ladder, each step shrunk towards the one above it as the mean of a
 Gamma-Poisson posterior (Clayton & Kaldor 1987): flat week, hour of day and weekday of the locale, its 168 hours, how its
-negative messages differ by hour of day, and at last the hour of day and the weekday of the single stream. Hours are UTC.
-Knows nothing of levels, charts or alerts. Before it: counts. After it: ``stream.py``.
+negative messages differ by hour of day, and at last the hour of day and the weekday of the single stream. Hours are those of
+the company's time zone (``wall.py``). Knows nothing of levels, charts or alerts. Before it: counts. After it: ``stream.py``.
 """
 
 from __future__ import annotations
@@ -13,16 +13,11 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
+from assistant.monitor.wall import Wall
+
 WEEK_HOURS = 168
-# 1970-01-01 was a Thursday: 72 hours after a Monday's midnight.
-MONDAY_HOURS = 72.0
 # Pseudo-messages in favour of the step above. Messages of one conversation come together, so these are generous.
 HOUR_STRENGTH, CELL_STRENGTH, NEGATIVE_STRENGTH, STREAM_STRENGTH = 5.0, 40.0, 60.0, 60.0
-
-
-def week_hours(seconds: float) -> float:
-    """Turn seconds since 1970 into hours since a Monday's midnight, so that ``% 168`` is the hour of the week."""
-    return seconds / 3600.0 + MONDAY_HOURS
 
 
 def shrunk(counts: Sequence[float], expected: Sequence[float], strength: float) -> list[float]:
@@ -111,14 +106,16 @@ def normalised(factors: Sequence[float]) -> list[float]:
 class Clock:
     """Season time: how many average days have passed, given the hour-of-week factors."""
 
-    __slots__ = ("factors", "sums")
+    __slots__ = ("factors", "sums", "wall")
 
-    def __init__(self, factors: Sequence[float] | None = None) -> None:
+    def __init__(self, factors: Sequence[float] | None = None, wall: Wall | None = None) -> None:
         """Prepare the sums over the week.
 
         Args:
             factors: 168 positive factors with mean 1; none for a flat week.
+            wall: Whose hours the factors are of; UTC's where not given.
         """
+        self.wall = wall or Wall()
         self.factors: list[float] = list(factors) if factors else [1.0] * WEEK_HOURS
         self.sums: list[float] = [0.0, *accumulate(self.factors)]
         # Exactly one week a week, so that a new table may take over at any Monday's midnight without a jump.
@@ -128,7 +125,7 @@ class Clock:
         """Tell the season time in days.
 
         Args:
-            hours: From ``week_hours``.
+            hours: From the wall.
 
         Returns:
             Days; rises steadily, by exactly 7 a week.
@@ -144,8 +141,16 @@ class Clock:
             days: Season time.
 
         Returns:
-            Hours as from ``week_hours``.
+            Hours as from the wall.
         """
         week, rest = divmod(days * 24.0, float(WEEK_HOURS))
         slot = min(bisect_right(self.sums, rest), WEEK_HOURS) - 1
         return week * WEEK_HOURS + slot + min(1.0, (rest - self.sums[slot]) / self.factors[slot])
+
+    def read_at(self, at: float) -> float:
+        """Tell the season time in days at a moment, in seconds since 1970."""
+        return self.read(self.wall.hours(at))
+
+    def moment(self, days: float) -> float:
+        """Tell when the clock reads ``days``, in seconds since 1970: the reverse of ``read_at``."""
+        return self.wall.at(self.when(days))

@@ -19,7 +19,7 @@ from assistant.monitor.charts import COMPONENTS, DRIFT_MARGIN, Charts, Mark
 from assistant.monitor.events import Signal, SignalKind
 from assistant.monitor.limits import Limits
 from assistant.monitor.recovery import OpenAlert, opened
-from assistant.monitor.season import Clock, own_days, own_hours, week_hours
+from assistant.monitor.season import Clock, own_days, own_hours
 
 DAY_S = 86_400.0
 # Largest squared deviation of a day's count that says something of dispersion, in variances: surges are no dispersion.
@@ -68,7 +68,7 @@ class Stream:
         """
         self.topic, self.clock, self.budget = topic, clock, budget
         self.stopped = 0.0  # days for which the clock stood still, because nothing at all came in
-        self.read = self.born = clock.read(week_hours(at))
+        self.read = self.born = clock.read_at(at)
         self.messages = self.counted = self.negatives = self.quiet = 0
         self.negative = self.other = self.exposure = self.slow = self.slow_exposure = 0.0  # forgetful counts
         self.day_count, self.day_expected = 0, 0.0
@@ -93,7 +93,7 @@ class Stream:
 
         Args:
             at: Seconds since 1970.
-            hours: The same as ``week_hours``.
+            hours: The same on the wall.
             prior: The pool's.
             warm: Whether charts run yet.
         """
@@ -203,7 +203,7 @@ class Stream:
             return math.inf
         if alert.kind == "new":
             return alert.until
-        return (self.clock.when(self.read + alert.days_left() + self.stopped) - week_hours(0.0)) * 3600.0
+        return self.clock.moment(self.read + alert.days_left() + self.stopped)
 
     def recover(self, at: float, locale: str) -> Signal:
         """Close the open alert because its time has come; the caller settled at ``at``."""

@@ -19,6 +19,7 @@ from assistant.monitor.backtest_history import Named, Spell, clocks, lines_of, p
 from assistant.monitor.backtest_page import duration, hint, lead, page
 from assistant.monitor.backtest_records import Backtest
 from assistant.monitor.events import Event
+from assistant.monitor.wall import Wall
 from assistant.monitor.watching import Rules
 
 START = datetime(2025, 1, 6, 7, 30, tzinfo=UTC)  # a Monday, inside a day
@@ -99,7 +100,7 @@ def test_surges_come_at_the_hours_at_which_the_topic_is_alive(strong: Backtest, 
     step = strong.example.step_hours
     night = sum(count for hour, count in hours.items() if hour + step <= 6 or hour >= 20)
     assert night <= 0.25 * sum(hours.values())
-    clock = clocks(lines_of(events, RULES))[Named("delivery", "en")]
+    clock = clocks(lines_of(events, RULES), Wall())[Named("delivery", "en")]
     assert clock.factors[12] > 4 * clock.factors[2]  # Monday noon against Monday night
     assert clock.factors[12] > 1.5 * clock.factors[5 * 24 + 12]  # against Saturday
 
@@ -119,7 +120,7 @@ def test_no_surge_is_put_where_an_alert_is_open_anyway(events: list[Event]) -> N
 
 def test_a_shuffled_history_keeps_hours_weekdays_and_edges_and_moves_the_rest(events: list[Event]) -> None:
     lines = lines_of(events, RULES)
-    mixed = shuffle(lines, {}, np.random.default_rng(5))
+    mixed = shuffle(lines, {}, np.random.default_rng(5), Wall())
     assert [one.at for one in mixed] == sorted(one.at for one in mixed)
 
     def week(at: float) -> float:
@@ -139,7 +140,7 @@ def test_days_of_a_real_surge_are_no_example_of_quiet_ones_but_days_of_a_false_a
     lines = lines_of(history(bad=range(38, 39)), RULES)
     since = START.timestamp() + 38 * DAY_S
     stream = Named("delivery", "en")
-    mixed = shuffle(lines, {stream: [Spell(since, since, since + 3600)]}, np.random.default_rng(5))
+    mixed = shuffle(lines, {stream: [Spell(since, since, since + 3600)]}, np.random.default_rng(5), Wall())
     bad = {one.conversation for one in lines if one.stream == stream and one.at // DAY_S == since // DAY_S}
     assert bad and not bad & {one.conversation for one in mixed}
     others = {one.conversation for one in lines if one.stream != stream}
@@ -147,7 +148,7 @@ def test_days_of_a_real_surge_are_no_example_of_quiet_ones_but_days_of_a_false_a
     days = Counter(int(one.at // DAY_S) for one in mixed if one.stream == stream and one.at // DAY_S % 7 == since // DAY_S % 7)
     assert set(days.values()) == {16}  # every such weekday has its messages
     chance = Spell(since, since, since + 3600, chance=1e-4)
-    assert bad <= {one.conversation for one in shuffle(lines, {stream: [chance]}, np.random.default_rng(5))}
+    assert bad <= {one.conversation for one in shuffle(lines, {stream: [chance]}, np.random.default_rng(5), Wall())}
 
 
 def test_the_history_tells_a_real_surge_from_chance() -> None:

@@ -18,6 +18,11 @@ def test_a_slow_level_that_is_not_slow_is_refused() -> None:
         Limits(half_life_days=100, slow_half_life_days=150)
 
 
+def test_an_unknown_time_zone_is_refused_with_an_example() -> None:
+    with pytest.raises(SettingsError, match="timezone: 'Europe/Nowhere' is no time zone; write it like 'Europe/Berlin'"):
+        Limits(timezone="Europe/Nowhere")
+
+
 def test_one_false_alert_in_four_weeks_is_the_default() -> None:
     assert Limits().days_between == 28
     assert Limits(false_alerts=2, per_days=7).days_between == 3.5

@@ -1,22 +1,16 @@
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
 
 import pytest
 
-from assistant.monitor.season import Clock, locale_season, negative_hours, own_days, own_hours, shrunk, week_hours
+from assistant.monitor.season import Clock, locale_season, negative_hours, own_days, own_hours, shrunk
 
 
 def planted() -> list[float]:
     hours = [math.exp(math.cos(2 * math.pi * (hour - 14) / 24)) for hour in range(24)]
     factors = [hours[slot % 24] * (0.5 if slot // 24 >= 5 else 1.2) for slot in range(168)]
     return [factor * 168 / sum(factors) for factor in factors]
-
-
-def test_the_week_begins_on_monday_at_midnight_utc() -> None:
-    assert week_hours(datetime(2024, 1, 1, tzinfo=UTC).timestamp()) % 168 == 0
-    assert week_hours(datetime(2024, 1, 7, 23, 30, tzinfo=UTC).timestamp()) % 168 == 167.5
 
 
 def test_many_messages_show_the_season_and_few_show_nothing() -> None:
