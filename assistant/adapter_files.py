@@ -94,6 +94,20 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def check_files(folder: Path, manifest: Manifest) -> None:
+    """Compare a version's files with its manifest.
+
+    Raises:
+        RegistryError: If one is missing, oversized or damaged.
+    """
+    for name in (WEIGHTS, CONFIG, HEAD):
+        path = folder / name
+        if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
+            raise RegistryError(f"{path}: missing, or larger than {MAX_FILE_BYTES // 2**20} MiB")
+        if file_sha256(path) != manifest.files.get(name):
+            raise RegistryError(f"{path}: damaged, its checksum is not the manifest's; roll back or copy the version again")
+
+
 def read_version(folder: Path, base_sha256: str) -> AdapterVersion:
     """Read and check a version's folder; see ``Registry.load``."""
     from safetensors import SafetensorError
@@ -105,12 +119,7 @@ def read_version(folder: Path, base_sha256: str) -> AdapterVersion:
             f"{folder}: made for base {manifest.base_name} ({manifest.base_sha256[:12]}…), the encoder here is "
             f"{base_sha256[:12]}…; set encoder.model to that base or train again"
         )
-    for name in (WEIGHTS, CONFIG, HEAD):
-        path = folder / name
-        if not path.is_file() or path.stat().st_size > MAX_FILE_BYTES:
-            raise RegistryError(f"{path}: missing, or larger than {MAX_FILE_BYTES // 2**20} MiB")
-        if file_sha256(path) != manifest.files.get(name):
-            raise RegistryError(f"{path}: damaged, its checksum is not the manifest's; roll back or copy the version again")
+    check_files(folder, manifest)
     try:
         weights, head = load_file(folder / WEIGHTS), load_file(folder / HEAD)
     except (SafetensorError, OSError, ValueError) as error:

@@ -27,7 +27,7 @@ from typing import Any
 from assistant.adapter_files import MANIFEST as MANIFEST
 from assistant.adapter_files import AdapterVersion as AdapterVersion
 from assistant.adapter_files import Manifest as Manifest
-from assistant.adapter_files import read_manifest, read_version
+from assistant.adapter_files import check_files, read_manifest, read_version
 from assistant.errors import DeskhandError, RegistryError
 from assistant.pointer_files import Withdrawal as Withdrawal
 from assistant.pointer_files import append_line, changing, flush, read_lines, read_withdrawals, write_pointer
@@ -82,6 +82,18 @@ class Registry:
     def previous(self, task: str) -> str | None:
         """Return the champion before the one that serves, or ``None``."""
         return self._named(task)[1]
+
+    def fault(self, task: str) -> str:
+        """Say what is wrong with the files of the version that serves; empty where nothing is, or none serves."""
+        champion = self.champion(task)
+        if champion is None:
+            return ""
+        try:
+            folder = self.folder(task, champion)
+            check_files(folder, read_manifest(folder))
+        except RegistryError as error:
+            return str(error)
+        return ""
 
     def folder(self, task: str, version: str) -> Path:
         """Return the folder of a version.

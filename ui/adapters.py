@@ -9,17 +9,19 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from assistant.errors import RegistryError, UsageError
 from assistant.settings import home
 from ui import terminal
 from ui.wiring import base_sha256, connect, open_registry, read_settings
+
+#: Labels that are named in one line.
+_NAMED = 6
 
 
 def run_list(*, as_json: bool) -> None:
     """Print every version of every task, oldest first, what retraining last came to and when it runs next.
 
     Args:
-        as_json: Whether to print one object: ``versions``, ``due``, ``next_retraining``, ``retraining_now``, ``last``.
+        as_json: Whether to print one object: ``versions``, ``faults``, ``next_retraining``, ``retraining_now``, ``last``.
     """
     from assistant.registry import TASKS
     from ui.scheduling import schedule_state
@@ -30,6 +32,7 @@ def run_list(*, as_json: bool) -> None:
         due = store.learning.due()
         state = schedule_state(settings, store, datetime.now(UTC))
     stale = {(one.task, one.version): one.reason for one in due}
+    faults = {task: fault for task in TASKS if (fault := registry.fault(task))}
     rows: list[dict[str, Any]] = []
     for task in TASKS:
         champion, candidate = registry.champion(task), registry.candidate(task)
@@ -51,9 +54,8 @@ def run_list(*, as_json: bool) -> None:
             )
     if as_json:
         following = state.next_run.isoformat() if state.next_run else None
-        terminal.say_json(
-            {"versions": rows, "next_retraining": following, "retraining_now": state.holder, "last": list(state.verdicts)}
-        )
+        told = {"versions": rows, "faults": faults, "next_retraining": following}
+        terminal.say_json({**told, "retraining_now": state.holder, "last": list(state.verdicts)})
         return
     if not rows:
         terminal.say(f"no adapters in {registry.root}; `deskhand adapters train TASK --data FILE` makes one")
@@ -63,6 +65,8 @@ def run_list(*, as_json: bool) -> None:
             for row in rows
         ]
         terminal.table("adapters (* serves)", ("", "task", "version", "examples", "scores", "made"), shown)
+    for task, fault in faults.items():
+        terminal.note(f"warning: {task}: {registry.champion(task)} cannot serve: {fault}")
     for stale_one in due:
         terminal.say(f"due for retraining: {stale_one.task}/{stale_one.version} ({stale_one.reason})")
     for line in state.verdicts:
@@ -81,35 +85,28 @@ def _mark(row: dict[str, Any]) -> str:
     return "due" if row["due"] else ""
 
 
-def run_show(version: str, *, task: str | None, as_json: bool) -> None:
+def run_show(task: str, version: str, *, as_json: bool) -> None:
     """Print everything that is known of one version.
 
     Args:
+        task: Its task.
         version: Its name.
-        task: Its task; needed only where several tasks have a version of that name.
         as_json: Whether to print the manifest as JSON.
 
     Raises:
-        RegistryError: If there is no such version.
-        UsageError: If several tasks have one.
+        RegistryError: If there is no such version, or its manifest is damaged.
     """
-    from assistant.registry import TASKS
+    from assistant.adapter_files import read_manifest
 
     registry = open_registry(home())
-    tasks = TASKS if task is None else (task,)
-    found = [one for name in tasks for one in registry.versions(name) if one.version == version]
-    if not found:
-        known = ", ".join(f"{one.task}/{one.version}" for name in tasks for one in registry.versions(name)) or "none"
-        raise RegistryError(f"there is no version {version!r} under {registry.root}; known versions: {known}")
-    if len(found) > 1:
-        raise UsageError(f"{version!r} is a version of {', '.join(one.task for one in found)}; choose by --task")
-    values = {**asdict(found[0]), "champion": registry.champion(found[0].task) == version}
+    found = read_manifest(registry.folder(task, version))
+    values = {**asdict(found), "champion": registry.champion(task) == version}
     if as_json:
         terminal.say_json(values)
         return
-    values["labels"] = f"{len(found[0].labels)}: {', '.join(found[0].labels)}"
+    values["labels"] = f"{len(found.labels)}: {', '.join(found.labels)}"
     rows = [(name, _lines(value)) for name, value in values.items() if value not in ({}, "")]
-    terminal.table(f"{found[0].task}/{version}", ("what", "value"), rows)
+    terminal.table(f"{task}/{version}", ("what", "value"), rows)
 
 
 def run_promote(task: str, version: str, *, as_json: bool) -> None:
@@ -125,8 +122,13 @@ def run_promote(task: str, version: str, *, as_json: bool) -> None:
     """
     registry = open_registry(home())
     before = registry.champion(task)
+    known = {one.version: one.labels for one in registry.versions(task)}
     registry.promote(task, version, base_sha256(read_settings(home())))
     _told(task, version, before, as_json=as_json)
+    gone = sorted({*known.get(before or "", ())} - {*known[version]})
+    if gone and not as_json:
+        named = ", ".join(gone[:_NAMED]) + (", …" if len(gone) > _NAMED else "")
+        terminal.note(f"warning: it knows none of {len(gone)} labels that {before} knows: {named}")
 
 
 def run_rollback(task: str, *, as_json: bool) -> None:

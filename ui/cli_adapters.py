@@ -24,14 +24,14 @@ def adapters_list(as_json: Json = False) -> None:
 
 @adapters_app.command("show")
 def adapters_show(
+    task: Task,
     version: Version,
-    task: Annotated[str | None, typer.Option(help="Its task, where several tasks have a version of that name.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show what a version was made from and how good it is."""
     from ui import adapters
 
-    adapters.run_show(version, task=task, as_json=as_json)
+    adapters.run_show(task, version, as_json=as_json)
 
 
 @adapters_app.command("train")

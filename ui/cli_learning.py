@@ -51,7 +51,7 @@ def label(
 
 @learning_app.command()
 def retrain(
-    task: Annotated[str | None, typer.Option(help="intent or dialog; else those of the settings.")] = None,
+    task: Annotated[str | None, typer.Argument(help="intent or dialog; else those of the settings.")] = None,
     if_due: Annotated[bool, typer.Option("--if-due", help="Leave quietly where another process is at it.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Train on little, and on nights that were refused too.")] = False,
     as_json: Json = False,

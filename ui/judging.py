@@ -15,22 +15,25 @@ from ui.training import TASKS, Wishes, settings_of, train_version
 from ui.wiring import load_encoder, open_registry, read_settings
 
 
-def run(task: str, file: Path, *, train: Path | None, as_json: bool) -> None:
+def run(task: str, file: Path, *, train: Path | None, version: str | None = None, as_json: bool) -> None:
     """Judge on a labelled file and print the figures.
 
     Args:
         task: ``intent``, ``sentiment``, ``slots`` or ``dialog``.
         file: Labelled rows.
-        train: Rows to train on first, in a scratch registry; ``None`` judges the champion.
+        train: Rows to train on first, in a scratch registry; ``None`` judges what there is.
+        version: A version of the registry, such as a refused one; the champion by default.
         as_json: Whether to print one flat object.
 
     Raises:
-        UsageError: If the task cannot be judged here.
-        RegistryError: If there is no champion to judge.
+        UsageError: If the task cannot be judged here, or both a version and rows to train on are named.
+        RegistryError: If there is no champion or no such version to judge.
         TrainingError: If a file is faulty.
     """
     if task not in TASKS:
         raise UsageError(f"{task!r} cannot be evaluated; {', '.join(TASKS)} can")
+    if version is not None and train is not None:
+        raise UsageError("--version judges what is there and --train makes another: give one of them")
     place = home()
     encoder = load_encoder(read_settings(place))
     from assistant.registry import Registry
@@ -38,7 +41,7 @@ def run(task: str, file: Path, *, train: Path | None, as_json: bool) -> None:
 
     with tempfile.TemporaryDirectory(prefix="deskhand-") as scratch, terminal.Steps(quiet=as_json) as steps:
         registry = open_registry(place)
-        version = registry.champion(task)
+        version = version or registry.champion(task)
         if train is not None:
             registry = Registry(Path(scratch))
             version = train_version(task, [train], None, encoder, registry, settings_of(task, Wishes()), steps.line).version

@@ -196,7 +196,8 @@ def test_wrong_usage_leaves_with_2_and_one_message(run: Run, words: tuple[str, .
         ("ask", "hello"),
         ("ingest", "no/such/file"),
         ("explain", "no-such-id"),
-        ("adapters", "show", "none"),
+        ("adapters", "show", "intent", "none"),
+        ("evaluate", "intent", "file.jsonl", "--version", "none"),
         ("adapters", "promote", "intent", "none"),
         ("adapters", "rollback", "intent"),
         ("evaluate", "intent", "file.jsonl"),
@@ -290,9 +291,13 @@ def test_an_adapter_is_trained_judged_promoted_and_rolled_back(run: Run, tmp_pat
     assert isinstance(listed, dict) and [one["champion"] for one in listed["versions"]] == [False, True]
     assert listed["next_retraining"] and listed["last"]
     assert run("adapters", "list").code == 0
-    shown = run("adapters", "show", first["version"], "--json").json
+    shown = run("adapters", "show", "intent", first["version"], "--json").json
     assert isinstance(shown, dict) and shown["method"]["rank"] == 2 and shown["seed"] == 3 and not shown["champion"]
-    assert run("adapters", "show", first["version"]).code == 0
+    assert run("adapters", "show", "intent", first["version"]).code == 0
+    older = run("evaluate", "intent", "rows.jsonl", "--version", first["version"], "--json").json
+    assert isinstance(older, dict) and older["n"] == len(rows)
+    both = run("evaluate", "intent", "rows.jsonl", "--version", first["version"], "--train", "rows.jsonl")
+    assert both.code == 2 and "give one of them" in both.err
     figures = run("evaluate", "intent", "rows.jsonl", "--json").json
     assert isinstance(figures, dict) and figures["n"] == len(rows) and {"accuracy", "macro_f1", "ece", "seconds"} <= set(figures)
     back = run("adapters", "rollback", "intent", "--json").json

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from assistant.adapter_files import CONFIG, HEAD, WEIGHTS, Manifest, write_manifest
+from assistant.adapter_files import CONFIG, HEAD, WEIGHTS, Manifest, read_manifest, write_manifest
 from assistant.database import sqlite_url
 from assistant.encoder import file_sha256, resolve
 from assistant.errors import RegistryError, StoreError, UsageError
@@ -23,7 +24,7 @@ from assistant.records import Message, Reply, Sentiment, Understanding
 from assistant.registry import Registry
 from assistant.rollout import Bounds
 from assistant.store import Store, open_store
-from ui import rollouts, server
+from ui import adapters, rollouts, server
 from ui.watch import Watch, check_rollouts
 
 NOW = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
@@ -258,3 +259,27 @@ def test_a_damaged_pointer_is_mended_by_withdrawing(registry: Registry, capsys: 
         rollouts.run_status("intent", as_json=True)
     rollouts.run_withdraw("intent", as_json=False)
     assert not pointer.exists() and "v1 answers all" in capsys.readouterr().out
+
+
+def test_the_list_says_that_a_damaged_champion_cannot_serve(registry: Registry, capsys: pytest.CaptureFixture[str]) -> None:
+    adapters.run_list(as_json=False)
+    assert "cannot serve" not in capsys.readouterr().err
+    (registry.folder("intent", "v1") / HEAD).write_bytes(b"cut short")
+    adapters.run_list(as_json=False)
+    assert "intent: v1 cannot serve" in capsys.readouterr().err
+    adapters.run_list(as_json=True)
+    assert "damaged" in json.loads(capsys.readouterr().out)["faults"]["intent"]
+
+
+def test_who_promotes_a_version_that_knows_fewer_labels_is_told(
+    registry: Registry, base: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    staged = registry.staging("intent", "narrow")
+    shutil.copytree(registry.folder("intent", "v1"), staged, dirs_exist_ok=True)
+    manifest = read_manifest(staged)
+    write_manifest(staged, replace(manifest, version="narrow", labels=("a", "c")))
+    registry.add("intent", "narrow", staged, base)
+    adapters.run_promote("intent", "narrow", as_json=False)
+    assert "knows none of 1 labels that v1 knows: b" in capsys.readouterr().err
+    adapters.run_promote("intent", "v2", as_json=True)
+    assert "warning" not in capsys.readouterr().err
