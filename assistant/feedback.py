@@ -28,9 +28,10 @@ INTENT_TASK, ANSWER_TASK = "intent", "answers"
 class Learned:
     """What came of a judgement.
 
-    ``serves`` says whether the correction is used from the next message on, ``regression`` for which tasks it became a case
-    that later versions must get right, ``trains`` whether it is an example for the next training; ``notes`` say, for people,
-    why one of them is not so. Empty for a mere thumb or comment.
+    ``serves`` says whether the correction is used from the next message on, and ``says`` whether that is the answer itself
+    and not the intent alone; ``regression`` for which tasks it became a case that later versions must get right, ``trains``
+    whether it is an example for the next training; ``notes`` say, for people, why one of them is not so. Empty for a mere
+    thumb or comment.
     """
 
     message_id: str
@@ -39,6 +40,7 @@ class Learned:
     regression: tuple[str, ...] = ()
     trains: bool = False
     notes: tuple[str, ...] = ()
+    says: bool = False
 
 
 def keep_feedback(
@@ -94,7 +96,10 @@ def _effects(store: Store, feedback: Feedback, at: datetime, detail: dict[str, A
     # Order numbers may be filled in for the next customer; a name is nobody's but this one's.
     answers = sayable(feedback.correction, dict.fromkeys(SLOT_NAMES.values(), "1")) is not None
     if feedback.correction and not answers:
-        notes.append("the answer holds personal data that no other conversation can fill in, so it is said to nobody")
+        notes.append(
+            "the answer holds personal data that no other conversation can fill in, so it is said to nobody; "
+            "what is the company's own belongs into a template or an article"
+        )
     if not asked.key:
         notes.append("the question has no words to find it by")
     cases: list[str] = []
@@ -108,5 +113,6 @@ def _effects(store: Store, feedback: Feedback, at: datetime, detail: dict[str, A
                 cases.append(task)
     else:
         notes.append("the question leans on what was said before it, so by itself it is no regression case")
-    serves = bool(asked.key) and (answers or feedback.intent is not None)
-    return Learned(feedback.message_id, text, serves, tuple(cases), True, tuple(notes))
+    says = bool(asked.key) and answers
+    serves = says or (bool(asked.key) and feedback.intent is not None)
+    return Learned(feedback.message_id, text, serves, tuple(cases), True, tuple(notes), says)

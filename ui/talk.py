@@ -147,7 +147,7 @@ def run_correct(message_id: str, *, answer: str | None, intent: str | None, as_j
     if as_json:
         terminal.say_json(asdict(learned))
         return
-    what = "the answer is said" if answer else f"the topic is {intent}"
+    what = "the answer is said" if learned.says else f"the topic is {intent}"
     cases = " and ".join(learned.regression)
     terminal.say(f"serves at once:    {f'yes, {what} where the same is asked' if learned.serves else 'no'}")
     terminal.say(f"regression case:   {f'yes, for {cases}' if cases else 'no'}")

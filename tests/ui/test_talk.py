@@ -47,7 +47,15 @@ def test_a_machine_reads_the_effects_by_the_customers_message_too(parts: Any, ca
         "regression": ["intent"],
         "trains": True,
         "notes": [],
+        "says": False,
     }
+
+
+def test_an_answer_that_cannot_be_said_is_not_called_said(parts: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    reply = parts.assistant.turn("May I return an opened box?")
+    talk.run_correct(reply.message_id, answer="Ask [NAME_1] about it.", intent="return_policy", as_json=False)
+    printed = capsys.readouterr()
+    assert "serves at once:    yes, the topic is return_policy" in printed.out and "said to nobody" in printed.err
 
 
 def test_what_does_not_serve_says_why(parts: Any, capsys: pytest.CaptureFixture[str]) -> None:
