@@ -11,6 +11,7 @@ import logging
 import random
 import secrets
 import socket
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ LEASE = "monitor"
 #: Whoever watches keeps the lease so many looks long; a killed one is stood in for after that.
 _LEASE_LOOKS = 3
 _LEAST_LEASE_S = 30.0
+_LEAST_WAIT_S = 1.0
 #: Alerts on what is longer past are kept and shown, but nobody is called for them: a first look at old logs finds many.
 OLD_NEWS = timedelta(days=1)
 
@@ -82,6 +84,11 @@ class Watcher:
         self._senders = senders
         self._holder = holder or f"{socket.gethostname()}-{secrets.token_hex(4)}"
         self._chance = random.Random(self._holder)
+        self._patience = Patience(give_up_hours=settings.notify.give_up_hours)
+        self._looked: datetime | None = None
+        self._watches = False
+        #: After how many seconds whoever keeps time shall call ``turn`` again.
+        self.wait_s = settings.monitor.check_s
         self.rules = rules(settings, thresholds)
         self.monitor = Monitor(store.monitor, self.rules, partial(explain, store.monitor, self.rules), self._tell)
 
@@ -108,7 +115,10 @@ class Watcher:
             StoreError: The database fails.
         """
         caught, read = None, 0
-        if self._mine(now()):
+        watched, self._watches = self._watches, self._mine(now())
+        if self._watches:
+            if not watched:
+                self.monitor.reload()
 
             def done(count: int) -> None:
                 self._mine(now())  # reading takes minutes where much was ingested
@@ -124,11 +134,42 @@ class Watcher:
             caught = self.monitor.catch_up(now())
             for alert in caught.raised:
                 LOG.warning("alert %s: %s/%s", alert.id, alert.topic, alert.locale)
-        patience = Patience(give_up_hours=self._settings.notify.give_up_hours)
-        return Look(caught, deliver(self._store.monitor, self._senders, now, self._holder, self._chance, patience), read)
+        return Look(caught, self._deliver(now), read)
+
+    def turn(
+        self, now: Callable[[], datetime], understander: Understander | None = None, *, stop: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Do what whoever keeps time calls for: look where a look is due, else only deliver what is due, and set ``wait_s``.
+
+        A notice that was refused is so tried again after seconds, and not only at the next look.
+
+        Args:
+            now: The clock, timezone-aware.
+            understander: As for ``look``.
+            stop: As for ``look``.
+
+        Raises:
+            StoreError: The database fails; the next look is due as if this one had worked.
+        """
+        every = self.wait_s = self._settings.monitor.check_s
+        at = now()
+        if self._looked is None or not timedelta(0) <= at - self._looked < timedelta(seconds=every):
+            self._looked = at
+            delivered = self.look(now, understander, stop=stop).delivered
+        else:
+            delivered = self._deliver(now)
+        at = now()
+        wait = every - (at - self._looked).total_seconds()
+        if delivered.failed and (due := self._store.monitor.next_due(list(self._senders))) is not None:
+            wait = min(wait, max((due - at).total_seconds(), self._patience.first_s))
+        self.wait_s = min(max(wait, _LEAST_WAIT_S), every)
+
+    def _deliver(self, now: Callable[[], datetime]) -> Delivered:
+        return deliver(self._store.monitor, self._senders, now, self._holder, self._chance, self._patience)
 
     def close(self) -> None:
         """Give the lease back."""
+        self._watches = False
         self._store.learning.release_lease(LEASE, self._holder)
 
     def _mine(self, at: datetime) -> bool:
@@ -209,12 +250,13 @@ def make_senders(settings: Settings) -> dict[str, Sender]:
 class Background:
     """A thread of a serving process that looks every ``monitor.check_s`` seconds; it never ends because of a fault."""
 
-    def __init__(self, wired: Wired, now: Callable[[], datetime]) -> None:
+    def __init__(self, wired: Wired, now: Callable[[], datetime], wake: threading.Event | None = None) -> None:
         """Keep what to do; nothing runs before ``start``.
 
         Args:
             wired: The assistant with its store and settings.
             now: The clock, timezone-aware.
+            wake: What passes the time between two looks, as for ``Watch``; the system's clock by default.
 
         Raises:
             SettingsError: A receiver cannot be used.
@@ -224,8 +266,7 @@ class Background:
         self._senders = make_senders(wired.settings)
         self._watcher: Watcher | None = None
         self._version = ""
-        seconds = wired.settings.monitor.check_s
-        self._watch = Watch(self._look, every_s=seconds, at_once=True, fault="the monitor could not look")
+        self._watch = Watch(self._look, every_s=self._wait_s, at_once=True, wake=wake, fault="the monitor could not look")
 
     def start(self) -> None:
         """Begin to look, unless that has begun already, or the settings say not to."""
@@ -245,4 +286,7 @@ class Background:
         if self._watcher is None or version != self._version:
             self._version = version
             self._watcher = Watcher(wired.settings, wired.store, self._senders, thresholds=understander.mood_thresholds)
-        self._watcher.look(self._now, understander, stop=self._watch.stopping)
+        self._watcher.turn(self._now, understander, stop=self._watch.stopping)
+
+    def _wait_s(self) -> float:
+        return self._wired.settings.monitor.check_s if self._watcher is None else self._watcher.wait_s

@@ -103,7 +103,7 @@ def run_schedule(*, once: bool, as_json: bool) -> None:
                 every(own.check_rollouts_s, lambda: _check_rollouts(place, store), stop, "judge the candidates on trial"),
             ]
             if watch is not None:
-                threads.append(every(settings.monitor.check_s, partial(watch.look, _now), stop, "watch what customers write"))
+                threads.append(every(lambda: watch.wait_s, partial(watch.turn, _now), stop, "watch what customers write"))
             for thread in threads:
                 while thread.is_alive():
                     thread.join(1.0)  # signals are handled in between
@@ -182,11 +182,11 @@ def retrain_job(settings: Settings, learning: Learning, runner: Runner, now: Cal
     return Job("retrain", settings.schedule.retrain, run, settings.schedule.timezone, cut)
 
 
-def every(seconds: float, call: Callable[[], object], stop: threading.Event, what: str) -> threading.Thread:
+def every(seconds: float | Callable[[], float], call: Callable[[], object], stop: threading.Event, what: str) -> threading.Thread:
     """Call something again and again in a thread, whatever it raises, until told to stop.
 
     Args:
-        seconds: Between two calls.
+        seconds: Between two calls, or what tells them after each.
         call: What to call.
         stop: Ends it.
         what: What it could not do, for the log: ``judge the candidates``.
@@ -203,7 +203,7 @@ def every(seconds: float, call: Callable[[], object], stop: threading.Event, wha
                 LOG.error("could not %s: %s", what, error)
             except Exception:  # the edge of a thread: the next call may work, and nobody else would make it
                 LOG.exception("could not %s", what)
-            stop.wait(seconds)
+            stop.wait(seconds() if callable(seconds) else seconds)
 
     thread = threading.Thread(target=go, name=f"deskhand: {what}")
     thread.start()

@@ -92,7 +92,7 @@ class Watch:
         self,
         look: Callable[[], object],
         *,
-        every_s: float = EVERY_S,
+        every_s: float | Callable[[], float] = EVERY_S,
         every_replies: int = EVERY_REPLIES,
         wake: threading.Event | None = None,
         at_once: bool = False,
@@ -102,7 +102,7 @@ class Watch:
 
         Args:
             look: One look; may raise.
-            every_s: Seconds between two looks.
+            every_s: Seconds between two looks, or what tells them anew before each.
             every_replies: A look comes earlier after so many replies.
             wake: The clock: its ``wait`` passes the time; the system's by default.
             at_once: Whether the first look comes without waiting.
@@ -152,7 +152,7 @@ class Watch:
         waited = self._at_once
         while not self._stopped.is_set():
             if not waited:
-                self._wake.wait(self._every_s)
+                self._wake.wait(self._every_s() if callable(self._every_s) else self._every_s)
                 self._wake.clear()
             waited = False
             if self._stopped.is_set():

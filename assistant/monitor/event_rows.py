@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from heapq import merge
 from typing import Any
 
@@ -33,6 +34,14 @@ class Place:
 
     at: datetime
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One topic in one locale."""
+
+    topic: str
+    locale: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +89,13 @@ def chances_of(label: SentimentLabel, confidence: float, score: float) -> Chance
     return Chances(min(max(negative, 0.0), 1.0), min(max(positive, 0.0), 1.0))
 
 
-def stream(database: Database, after: Place | None = None, until: datetime | None = None, page: int = _PAGE) -> Iterator[Event]:
+def stream(
+    database: Database,
+    after: Place | None = None,
+    until: datetime | None = None,
+    page: int = _PAGE,
+    only: Stream | None = None,
+) -> Iterator[Event]:
     """Read customers' messages, live and past, as one stream.
 
     Reads page by page: what is stored meanwhile and belongs before the place reached is not seen; compare ``count``.
@@ -90,12 +105,15 @@ def stream(database: Database, after: Place | None = None, until: datetime | Non
         after: Begin behind this place; ``None`` begins at the beginning.
         until: End before this time.
         page: How many rows are fetched at once.
+        only: Read this stream alone.
 
-    Yields:
+    Returns:
         Events in order of (at, id), each id once.
     """
-    live = _paged(database, _live_rows, _live_event, after, until, page)
-    past = _paged(database, _past_rows, _past_event, after, until, page)
+    live = _paged(database, partial(_live_rows, only), _live_event, after, until, page)
+    past = _paged(database, partial(_past_rows, only), _past_event, after, until, page)
+    if only is not None:
+        live = (event for event in live if event.topic == only.topic and event.locale == only.locale)
     return merge(live, past, key=lambda event: (event.at, event.id))
 
 
@@ -173,11 +191,16 @@ def _paged(
         after = Place(found[-1].at, found[-1].id)
 
 
-def _live_rows(connection: Connection, after: Place | None, until: datetime | None, page: int) -> Sequence[Any]:
+def _live_rows(
+    only: Stream | None, connection: Connection, after: Place | None, until: datetime | None, page: int
+) -> Sequence[Any]:
     said, held = schema.messages, schema.conversations
     understood = sa.cast(said.c.understanding, sa.Text)  # as text: orjson parses it faster than the driver, and only once
     query = sa.select(said.c.id, said.c.at, said.c.conversation_id, understood, held.c.lang, held.c.channel)
     query = query.join(held, held.c.id == said.c.conversation_id).where(schema.WRITTEN_BY_CUSTOMER)
+    if only is not None and only.topic not in ("", OUT_OF_SCOPE):
+        # No more than a first sieve: whether the topic is out of scope after all, and the locale, is seen in the event.
+        query = query.where(sa.type_coerce(said.c.understanding, sa.JSON)["intents", 0, "name"].as_string() == only.topic)
     return _page_of(connection, query, said, after, until, page)
 
 
@@ -205,12 +228,16 @@ def _live_event(row: Any) -> Event:
 _UNKNOWN = Chances(0.0, 0.0)
 
 
-def _past_rows(connection: Connection, after: Place | None, until: datetime | None, page: int) -> Sequence[Any]:
+def _past_rows(
+    only: Stream | None, connection: Connection, after: Place | None, until: datetime | None, page: int
+) -> Sequence[Any]:
     read, past = schema.readings, schema.transcripts
     emotions = sa.cast(read.c.emotions, sa.Text)
     own = (read.c.topic, read.c.locale, read.c.version, read.c.negative, read.c.positive, emotions, read.c.intent_version)
     query = sa.select(read.c.id, read.c.at, read.c.source_id, read.c.transcript_id, past.c.channel, *own)
     query = query.join(past, sa.and_(past.c.source_id == read.c.source_id, past.c.id == read.c.transcript_id))
+    if only is not None:
+        query = query.where(read.c.topic == only.topic, read.c.locale == only.locale)
     return _page_of(connection, query, read, after, until, page)
 
 

@@ -8,12 +8,12 @@ the console and the report, which fetch the texts by id.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from assistant.monitor.events import Event, Signal
-from assistant.monitor.ledger import Ledger, Place
+from assistant.monitor.ledger import Ledger, Place, Stream
 from assistant.monitor.watching import Rules
 from assistant.monitor.words import distinctive, typical
 
@@ -27,6 +27,9 @@ _EMOTIONS = 0.5
 def explain(ledger: Ledger, rules: Rules, signal: Signal) -> dict[str, Any]:
     """Say what a signal is about.
 
+    Its messages are set against the stream's own earlier ones, so that what is new shows, not what its topic is. Every so many
+    of those are taken, so that the background stays small and spans the weeks.
+
     Args:
         ledger: The store's side.
         rules: Which messages count as negative.
@@ -37,9 +40,14 @@ def explain(ledger: Ledger, rules: Rules, signal: Signal) -> dict[str, Any]:
         ``channels`` (counts), ``versions`` (task -> version -> count), ``articles`` (id, title, count) that were shown to these
         customers, ``actions`` (counts of send, clarify, handoff) and ``last_time`` (the alert before on this topic, or None).
     """
-    told = [one for one in ledger.stream(Place(signal.since - _BEFORE, ""), signal.at + _MOMENT) if one.locale == signal.locale]
-    own = [one for one in told if one.topic == signal.topic and one.at >= signal.since and rules.negative(one)][-_MOST:]
-    others = _background(told, signal, {event.id for event in own})
+    begin, end = Place(signal.since - _BEFORE, ""), signal.at + _MOMENT
+    stream = list(ledger.stream(begin, end, Stream(signal.topic, signal.locale)))
+    own = [one for one in stream if one.at >= signal.since and rules.negative(one)][-_MOST:]
+    others: Sequence[Event] = [one for one in stream if one.at < signal.since]
+    if len(others) < _ENOUGH:  # too little of a past: against everything its locale wrote, which takes long to read
+        known = {event.id for event in own}
+        others = [one for one in ledger.stream(begin, end) if one.locale == signal.locale and one.id not in known]
+    others = others[:: max(1, -(-len(others) // _BACKGROUND))]
     texts = ledger.texts([*(event.id for event in own), *(event.id for event in others)])
     said = [event for event in own if event.id in texts]
     words = distinctive([texts[event.id] for event in said], [texts[one.id] for one in others if one.id in texts], _WORDS)
@@ -71,17 +79,6 @@ def explain(ledger: Ledger, rules: Rules, signal: Signal) -> dict[str, Any]:
         "actions": dict(Counter(reply.action for reply in replies).most_common()),
         "last_time": _last_time(ledger, signal),
     }
-
-
-def _background(told: Sequence[Event], signal: Signal, own: Collection[str]) -> Sequence[Event]:
-    """Choose what the messages are set against: the stream's own earlier ones, so that what is new shows, not what its topic is.
-
-    A stream with too little of a past is set against everything its locale wrote. Every so many messages are taken, so that
-    the background stays small and spans the weeks.
-    """
-    past = [one for one in told if one.topic == signal.topic and one.at < signal.since]
-    events = past if len(past) >= _ENOUGH else [one for one in told if one.id not in own]
-    return events[:: max(1, -(-len(events) // _BACKGROUND))]
 
 
 def _emotions(events: Sequence[Event]) -> dict[str, float]:

@@ -19,6 +19,7 @@ from assistant.database import Database
 from assistant.monitor import alert_rows, answers, event_rows, outbox_rows, readings, showing
 from assistant.monitor.answers import Replied as Replied
 from assistant.monitor.event_rows import Place as Place
+from assistant.monitor.event_rows import Stream as Stream
 from assistant.monitor.events import Alert, AlertState, Event
 from assistant.monitor.outbox_rows import Notice as Notice
 from assistant.monitor.outbox_rows import OutboxRow as OutboxRow
@@ -47,9 +48,9 @@ class Ledger:
 
     # What customers wrote
 
-    def stream(self, after: Place | None = None, until: datetime | None = None) -> Iterator[Event]:
+    def stream(self, after: Place | None = None, until: datetime | None = None, only: Stream | None = None) -> Iterator[Event]:
         """Read what customers wrote, live and past, in order of (at, id); see ``event_rows.stream``."""
-        return event_rows.stream(self._database, after, until)
+        return event_rows.stream(self._database, after, until, only=only)
 
     def events(self, after: Place | None, until: datetime | None, limit: int) -> list[Event]:
         """Read the next events behind a place and before a time, at most ``limit``; see ``event_rows.stream``."""

@@ -22,13 +22,15 @@ from assistant.monitor.ledger import Ledger, Notice, Place
 from assistant.monitor.limits import Limits
 
 FORMAT = 1
-#: Snapshots in the store, newest first: where the monitor stands, and where it stood when the last days and weeks began.
-_SNAPSHOTS = "monitor"
+#: Snapshots in the store, newest first: where the monitor stands, and where it stood when the last days and weeks began. Those
+#: have a row of their own, since they are many times as long and change at midnight only.
+_SNAPSHOT, _OLDER = "monitor", "monitor: older"
 _KEPT_DAYS, _KEPT_WEEKS = 3, 4
 RECOVERY = "recovery"
 _SAME_CAUSE = timedelta(days=3)
 _SAME_START = timedelta(hours=12)
 _CLOCK_SLACK = timedelta(minutes=5)  # a clock put back by less is waited for
+_DAY = timedelta(days=1)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Says what an alert is about: ids, words and figures, ready for JSON; no customer's sentences.
@@ -102,6 +104,7 @@ class Monitor:
         self._detector = Detector(rules.limits)
         self._until, self._count = _BEGINNING, 0
         self._stands: list[_Stand] = []
+        self._older: list[datetime] | None = None  # what stands in the store's second row, where that is known
         self._loaded = False
 
     def catch_up(self, now: datetime) -> Caught:
@@ -144,8 +147,13 @@ class Monitor:
 
     def forget(self) -> None:
         """Drop every snapshot: the next look begins at the beginning. For readings that were made anew."""
-        self._ledger.save_state(_SNAPSHOTS, {"mark": "", "stands": []}, _BEGINNING)
+        for name in (_SNAPSHOT, _OLDER):
+            self._ledger.save_state(name, {"mark": "", "stands": []}, _BEGINNING)
         self._begin()
+
+    def reload(self) -> None:
+        """Go on at the next look from what the store holds: for a monitor that another one stood in for meanwhile."""
+        self._loaded = False
 
     def rate(self, topic: str, locale: str) -> float:
         """Return how many negative conversations a stream has on an average day, as far as is known."""
@@ -170,17 +178,17 @@ class Monitor:
 
         by_hand = self._resolved_by_hand(until)
         waiting = next(by_hand, None)
-        day = self._until
+        tomorrow = _midnight(self._until) + _DAY
         for event in self._ledger.stream(Place(self._until, ""), until):
             while waiting is not None and waiting.resolved_at is not None and waiting.resolved_at <= event.at:
                 act(self._close(waiting, waiting.resolved_at))
                 waiting = next(by_hand, None)
-            midnight = event.at.replace(hour=0, minute=0, second=0, microsecond=0)
-            if midnight > day:
-                if self._count + count:
+            if event.at >= tomorrow:
+                midnight = _midnight(event.at)
+                tomorrow = midnight + _DAY
+                if self._count + count and _kept(midnight, until):
                     act(self._detector.advance(midnight))
                     self._stands = _thinned([_Stand(midnight, self._count + count, self._detector.state()), *self._stands])
-                day = midnight
             act(self._detector.observe(event, self._rules.negative(event)))
             count += 1
         while waiting is not None and waiting.resolved_at is not None:
@@ -243,25 +251,36 @@ class Monitor:
 
     def _begin(self) -> None:
         self._detector = Detector(self._rules.limits)
-        self._until, self._count, self._stands = _BEGINNING, 0, []
+        self._until, self._count, self._stands, self._older = _BEGINNING, 0, [], None
 
     def _load(self) -> None:
         self._begin()
-        found = self._ledger.load_state(_SNAPSHOTS)
-        if found is not None and found.value.get("mark") == self._rules.mark():
-            self._stands = [
-                _Stand(datetime.fromisoformat(one["until"]), one["count"], one["state"]) for one in found.value["stands"]
-            ]
-            if self._stands:
-                self._stand(self._stands[0])
+        stands = []
+        for name in (_SNAPSHOT, _OLDER):
+            found = self._ledger.load_state(name)
+            if found is not None and found.value.get("mark") == self._rules.mark():
+                stands += [
+                    _Stand(datetime.fromisoformat(one["until"]), one["count"], one["state"]) for one in found.value["stands"]
+                ]
+        # Whoever died between writing the two rows left the newest in the second.
+        self._stands = sorted({one.until: one for one in stands}.values(), key=lambda one: one.until, reverse=True)
+        if self._stands:
+            self._stand(self._stands[0])
         self._loaded = True
 
     def _save(self, now: datetime) -> None:
         current = _Stand(self._until, self._count, self._detector.state())
         older = [one for one in self._stands if one.until < current.until]
         self._stands = [current, *_thinned(older)]
-        stands = [{"until": one.until.isoformat(), "count": one.count, "state": one.state} for one in self._stands]
-        self._ledger.save_state(_SNAPSHOTS, {"mark": self._rules.mark(), "stands": stands}, now)
+        moments = [one.until for one in self._stands[1:]]
+        if moments != self._older:
+            self._put(_OLDER, self._stands[1:], now)
+            self._older = moments
+        self._put(_SNAPSHOT, [current], now)
+
+    def _put(self, name: str, stands: Sequence[_Stand], now: datetime) -> None:
+        values = [{"until": one.until.isoformat(), "count": one.count, "state": one.state} for one in stands]
+        self._ledger.save_state(name, {"mark": self._rules.mark(), "stands": values}, now)
 
     def _holds(self, until: datetime, count: int) -> bool:
         return self._ledger.count(Place(until, "")) == count
@@ -304,6 +323,15 @@ def same_cause(open_alert: Alert, other: Alert) -> bool:
         return False
     ours, theirs = ({word["text"] for word in one.words[:5]} for one in (open_alert, other))
     return len(ours & theirs) >= 2
+
+
+def _midnight(at: datetime) -> datetime:
+    return at.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _kept(midnight: datetime, until: datetime) -> bool:
+    """Say whether a snapshot of that midnight would be kept by one who reads up to ``until``, or be thinned out soon."""
+    return midnight.weekday() == 0 or until - midnight < (_KEPT_DAYS + 1) * _DAY
 
 
 def _thinned(stands: Sequence[_Stand]) -> list[_Stand]:

@@ -30,6 +30,7 @@ PARTS = (
     "cycle",
     "kills",
     "monitor",
+    "rebuild",
 )
 
 
@@ -85,7 +86,7 @@ def _run(part: str, data: Path, home: Path) -> list[dict[str, Any]]:
 
         return forgetting()
     module = importlib.import_module(f"tests.bench.bench_{part}")
-    measure = module.run if part in ("cycle", "kills", "monitor") else module.main
+    measure = module.run if part in ("cycle", "kills", "monitor", "rebuild") else module.main
     return list(measure(data))
 
 

@@ -17,7 +17,6 @@ import pytest
 from assistant.leases import Lease
 from assistant.store import Store, open_store
 from finetune.schedule import Job, Keeper, Stopped
-from tests.assistant.conftest import store_url as store_url
 from tests.finetune.test_schedule import DAY, LEASE_S, MIDNIGHT, SECOND, THREE, Clock, Failing, FailingStore, Place
 from tests.finetune.test_schedule import place as place
 

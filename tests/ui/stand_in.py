@@ -91,9 +91,9 @@ class StandIn:
 
 
 @contextmanager
-def wired(folder: Path, tokens: tuple[str, ...] = ()) -> Iterator[Any]:
-    """What ``ui.wiring.build`` gives, with the stand-in inside and one article and template in the store."""
-    with open_store(sqlite_url(folder / "deskhand.db")) as store:
+def wired(folder: Path, tokens: tuple[str, ...] = (), url: str = "") -> Iterator[Any]:
+    """What ``ui.wiring.build`` gives, with the stand-in inside and one article and template in the store, SQLite by default."""
+    with open_store(url or sqlite_url(folder / "deskhand.db")) as store:
         store.add_source(
             SourceRecord("s1", "help", "articles", "0" * 64, "markdown", NOW),
             articles=[Article("returns", "Returns", "Send it back.", "help:1", "en", url="https://shop.example/returns")],

@@ -18,8 +18,8 @@ from ui.server import create_app
 
 
 @pytest.fixture
-def parts(tmp_path: Path) -> Iterator[Any]:
-    with wired(tmp_path) as parts:
+def parts(tmp_path: Path, store_url: str) -> Iterator[Any]:
+    with wired(tmp_path, url=store_url) as parts:
         fill(parts.store)
         parts.settings = with_receivers(parts.settings)
         parts.store.monitor.raise_alert(alert())

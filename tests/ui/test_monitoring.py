@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
@@ -11,11 +12,12 @@ from typing import Any
 
 import pytest
 
+from assistant.monitor.ledger import Place, Reading
 from assistant.monitor.outbox import Parcel, Receipt
 from assistant.records import IntentGuess, Sentiment, Transcript, TranscriptTurn, Understanding
 from assistant.settings import Settings
 from assistant.sources import SourceRecord
-from assistant.store import Store, open_store, sqlite_url
+from assistant.store import Store, open_store
 from finetune.schedule import Job
 from tests.assistant.monitor.test_watching import DAYS, SURGE_DAY, fill, history, moment
 from ui import reading_past
@@ -24,12 +26,6 @@ from ui.reading_past import BATCH, read_past
 from ui.scheduled_monitor import report_jobs, watcher
 
 STRICT = Settings(monitor={"false_alerts": 0.02})  # type: ignore[arg-type]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(sqlite_url(tmp_path / "deskhand.db")) as opened:
-        yield opened
 
 
 class Reader:
@@ -156,6 +152,91 @@ def test_of_two_processes_one_watches_and_the_other_takes_over(store: Store) -> 
     assert second.look(lambda: later).caught is not None
     second.close()
     assert first.look(lambda: later).caught is not None
+
+
+def test_two_processes_that_look_at_once_tell_every_receiver_once_and_count_nothing_twice(store_url: str) -> None:
+    with open_store(store_url) as store:
+        fill(store, history())
+    team, together, faults = Team(), threading.Barrier(2), list[BaseException]()
+    counted: list[int] = []
+
+    def serve(holder: str) -> None:
+        try:
+            with open_store(store_url) as own:
+                watch = Watcher(STRICT, own, {"team": team}, thresholds={}, holder=holder)
+                for step in range(10 * int(DAYS - SURGE_DAY) + 11):
+                    together.wait(60)
+                    look = watch.look(lambda: moment(SURGE_DAY - 1 + step / 10))  # noqa: B023
+                    counted.append(look.caught.events if look.caught else 0)
+        except BaseException as fault:
+            faults.append(fault)
+            together.abort()
+
+    threads = [threading.Thread(target=serve, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert faults == []
+    with open_store(store_url) as store:
+        told = Counter(parcel.id for parcel in team.got)
+        assert len(store.monitor.alerts()) == 1 and told == {row.id: 1 for row in store.monitor.outbox()} and told
+        # The lease runs out between two looks, so that now this one watches and now that one; both see every message.
+        snapshot = store.monitor.load_state("monitor")
+        assert snapshot is not None
+        (stand,) = snapshot.value["stands"]
+        assert stand["count"] == store.monitor.count(Place(datetime.fromisoformat(stand["until"]), "")) > 1000
+        assert sum(counted) >= stand["count"]
+
+
+def test_a_refused_notice_is_tried_again_within_seconds_and_not_only_at_the_next_look(store: Store) -> None:
+    fill(store, history())
+    tries: list[float] = []
+    clock = [moment(SURGE_DAY + 1)]
+
+    def busy(parcel: Parcel) -> Receipt:
+        tries.append((clock[0] - moment(SURGE_DAY + 1)).total_seconds())
+        return Receipt("sent" if len(tries) == 4 else "later", "HTTP 503")
+
+    watch = Watcher(STRICT, store, {"team": busy}, thresholds={}, holder="a")
+    waits: list[float] = []
+    while len(tries) < 4:
+        watch.turn(lambda: clock[0])
+        waits.append(watch.wait_s)
+        clock[0] += timedelta(seconds=watch.wait_s)
+    assert all(5.0 <= wait <= 20.0 for wait in waits[:3]) and tries[-1] < 40
+    lease = store.learning.lease(LEASE)
+    assert lease is not None and lease.until == moment(SURGE_DAY + 1) + timedelta(seconds=180)  # it looked once
+    watch.turn(lambda: clock[0])
+    assert 60 - watch.wait_s == pytest.approx((clock[0] - moment(SURGE_DAY + 1)).total_seconds() % 60, abs=1.0)
+
+
+def test_a_clock_that_was_put_back_holds_up_no_look(store: Store) -> None:
+    watch = Watcher(STRICT, store, {}, thresholds={}, holder="a")
+    watch.turn(lambda: moment(2))
+    watch.close()
+    watch.turn(lambda: moment(1))
+    assert store.learning.lease(LEASE) is not None and watch.wait_s == 60.0
+
+
+def test_whoever_takes_over_goes_on_from_what_the_other_found_in_readings_made_anew(store: Store) -> None:
+    fill(store, history())
+    first, second = (Watcher(STRICT, store, {}, thresholds={}, holder=name) for name in "ab")
+    for one in (second, first):
+        one.look(lambda: moment(DAYS))
+        one.close()
+    store.monitor.add_readings(
+        Reading(event.id, event.topic, "en", 1 - event.negative, 0.1, "s2", "i") for event in list(store.monitor.stream())
+    )
+    first.monitor.forget()
+    first.look(lambda: moment(DAYS + 1))
+    first.close()
+    second.look(lambda: moment(DAYS + 1.1))
+    first.look(lambda: moment(DAYS + 1.1))
+    rebuilt = Watcher(STRICT, store, {}, thresholds={}, holder="c").monitor
+    rebuilt.forget()
+    rebuilt.catch_up(moment(DAYS + 1.1))
+    assert second.monitor.state() == rebuilt.state()
 
 
 def test_a_threshold_of_the_settings_beats_the_adapters(store: Store) -> None:

@@ -15,7 +15,7 @@ import pytest
 from assistant.errors import StoreError
 from assistant.monitor.event_rows import chances_of, stream, topic_of
 from assistant.monitor.events import Alert, Event, Signal
-from assistant.monitor.ledger import Ledger, Notice, Place, Reading, Said
+from assistant.monitor.ledger import Ledger, Notice, Place, Reading, Said, Stream
 from assistant.records import IntentGuess, Message, Reply, Sentiment, Transcript, TranscriptTurn, Understanding
 from assistant.sources import SourceRecord
 from assistant.store import Store, open_store, sqlite_url
@@ -77,6 +77,24 @@ def test_topic_is_what_the_adapter_thinks_likeliest(store: Store, out_of_scope: 
     known = replace(SOUR, out_of_scope=out_of_scope)
     say(store, "c1", NOON, known)
     assert [event.topic for event in store.monitor.stream()] == [topic] == [topic_of(known)]
+
+
+def test_one_stream_alone_is_what_all_messages_say_of_it(store: Store) -> None:
+    unknown, other = Understanding("und"), replace(SOUR, intents=(IntentGuess("refund", 0.9),))
+    kinds = [SOUR, replace(SOUR, language="zh"), replace(SOUR, out_of_scope=0.9), other, replace(other, language="zh"), unknown]
+    for number, known in enumerate(kinds * 2):
+        say(store, f"c{number:02d}", NOON + number * MINUTE, known)
+    ingest(store, past(*(("customer", f"line {number}", NOON + number * MINUTE) for number in range(6))))
+    topics = dict(enumerate(("refund", "delivery_late", "oos", "", "refund", "oos")))
+    store.monitor.add_readings(reading(f"transcript:s1/17#{place:04d}", topic=topic) for place, topic in topics.items())
+    told = list(store.monitor.stream())
+    found = {Stream(event.topic, event.locale) for event in told}
+    assert len(found) == 8
+    for one in (*found, Stream("never heard of", "en")):
+        wanted = [event for event in told if (event.topic, event.locale) == (one.topic, one.locale)]
+        for page in (1, 3, 100):
+            assert list(stream(store.monitor._database, page=page, only=one)) == wanted
+        assert list(store.monitor.stream(None, NOON + 5 * MINUTE, one)) == [e for e in wanted if e.at < NOON + 5 * MINUTE]
 
 
 def test_probabilities_behind_a_stored_sentiment_are_exact() -> None:

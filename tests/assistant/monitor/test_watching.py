@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator
+import threading
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -71,15 +72,9 @@ def rows() -> list[tuple[datetime, str, bool, str]]:
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Store]:
-    with open_store(sqlite_url(tmp_path / "deskhand.db")) as store:
-        yield store
-
-
-@pytest.fixture
-def filled(opened: Store, rows: list[tuple[datetime, str, bool, str]]) -> Ledger:
-    fill(opened, rows)
-    return opened.monitor
+def filled(store: Store, rows: list[tuple[datetime, str, bool, str]]) -> Ledger:
+    fill(store, rows)
+    return store.monitor
 
 
 def monitor(ledger: Ledger, rules: Rules = RULES) -> Monitor:
@@ -138,27 +133,27 @@ def test_a_monitor_that_is_restarted_or_rebuilt_goes_on_as_if_it_had_run_through
     assert (rebuilt.state(), filled.alerts(), filled.outbox()) == (state, alerts, sent)
 
 
-def test_what_comes_late_counts_where_it_belongs(opened: Store, rows: Any) -> None:
+def test_what_comes_late_counts_where_it_belongs(store: Store, rows: Any) -> None:
     late = [row for at, row in enumerate(rows) if at % 17 == 0 and row[0] > moment(20)]
-    fill(opened, [row for row in rows if row not in late])
-    watch = monitor(opened.monitor)
+    fill(store, [row for row in rows if row not in late])
+    watch = monitor(store.monitor)
     watch.catch_up(moment(DAYS))
     assert not watch.catch_up(moment(DAYS + 0.01)).rewound
-    fill(opened, late, source="s2")
+    fill(store, late, source="s2")
     caught = watch.catch_up(moment(DAYS + 0.02))
     assert caught.rewound and not caught.raised
-    in_order = monitor(opened.monitor)
+    in_order = monitor(store.monitor)
     in_order.forget()
     in_order.catch_up(moment(DAYS + 0.02))
-    assert in_order.state() == watch.state() and len(opened.monitor.alerts()) == 1
+    assert in_order.state() == watch.state() and len(store.monitor.alerts()) == 1
 
 
-def test_an_erased_customer_is_not_counted_any_more(opened: Store, rows: Any) -> None:
-    fill(opened, rows)
-    watch = monitor(opened.monitor)
+def test_an_erased_customer_is_not_counted_any_more(store: Store, rows: Any) -> None:
+    fill(store, rows)
+    watch = monitor(store.monitor)
     watch.catch_up(moment(DAYS))
     counted = watch.state()["count"]
-    opened.forget_contact("contact-s1-100")
+    store.forget_contact("contact-s1-100")
     assert watch.catch_up(moment(DAYS + 0.01)).rewound
     assert watch.state()["count"] == counted - 1
 
@@ -186,21 +181,50 @@ def test_two_monitors_on_one_store_raise_one_alert(filled: Ledger) -> None:
     assert len(filled.alerts()) == 1 and len(filled.outbox()) == 2
 
 
-def test_topics_that_turn_for_the_same_words_are_one_alert(opened: Store) -> None:
-    fill(opened, history(sour=("delivery", "returns")))
-    monitor(opened.monitor).catch_up(moment(DAYS))
-    (alert,) = opened.monitor.alerts()
+def test_two_monitors_that_look_at_the_same_moment_raise_one_alert_and_count_nothing_twice(store_url: str, rows: Any) -> None:
+    with open_store(store_url) as store:
+        fill(store, rows)
+    together, states, faults = threading.Barrier(2), list[dict[str, Any]](), list[BaseException]()
+
+    def watch() -> None:
+        try:
+            with open_store(store_url) as own:
+                looking = monitor(own.monitor)
+                for day in range(30, DAYS + 1):
+                    together.wait(60)
+                    looking.catch_up(moment(day))
+                states.append(looking.state())
+        except BaseException as fault:
+            faults.append(fault)
+            together.abort()
+
+    threads = [threading.Thread(target=watch) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert faults == [] and len(states) == 2
+    with open_store(store_url) as store:
+        assert states[0] == states[1] and states[0]["count"] == len(list(store.monitor.stream(until=moment(DAYS)))) > 1000
+        assert len(store.monitor.alerts()) == 1
+        assert Counter(row.target for row in store.monitor.outbox()) == {"team": 1, "manager": 1}
+
+
+def test_topics_that_turn_for_the_same_words_are_one_alert(store: Store) -> None:
+    fill(store, history(sour=("delivery", "returns")))
+    monitor(store.monitor).catch_up(moment(DAYS))
+    (alert,) = store.monitor.alerts()
     assert {f"{alert.topic}/en", *alert.also} == {"delivery/en", "returns/en"}
 
 
-def test_an_alert_ends_by_itself_when_its_topic_recovers_and_receivers_are_told(opened: Store) -> None:
+def test_an_alert_ends_by_itself_when_its_topic_recovers_and_receivers_are_told(store: Store) -> None:
     rows = [row for row in history() if not (row[2] and row[1] == "delivery" and row[0] > moment(38))]
-    fill(opened, rows)
-    found = stepwise(monitor(opened.monitor), 30, DAYS + 1, 6)
+    fill(store, rows)
+    found = stepwise(monitor(store.monitor), 30, DAYS + 1, 6)
     (ended,) = [alert for one in found for alert in one.resolved]
-    stored = opened.monitor.alert(ended.id)
+    stored = store.monitor.alert(ended.id)
     assert stored is not None and stored.state == "resolved" and stored.resolved_by == "recovery"
-    assert sorted(row.body["what"] for row in opened.monitor.outbox()) == ["opened", "opened", "resolved", "resolved"]
+    assert sorted(row.body["what"] for row in store.monitor.outbox()) == ["opened", "opened", "resolved", "resolved"]
 
 
 def test_an_alert_that_a_person_ends_while_the_topic_stays_high_is_followed_by_another(filled: Ledger) -> None:
