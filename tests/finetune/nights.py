@@ -30,7 +30,7 @@ SETTINGS = TrainSettings(rank=2, layers_from=5, epochs=2, batch_size=8, max_toke
 #: A gate that lets everything pass that is a version at all: these are tests of nights, and tiny adapters are no good.
 OPEN = Bounds(
     least_rows=20, worse_by=1.0, max_drop=1.0, over_majority=0.0, least_score=0.0, floor_drop=1.0, unrecognised=1.0, forgotten=99,
-    max_ece=1.0, max_ece_rise=1.0,
+    max_ece=1.0, max_ece_rise=1.0, kept=0.0,
 )  # fmt: skip
 PLAN = Plan(settings=SETTINGS, bounds=OPEN, min_examples=20)
 Tag = Callable[[str, int], str | None]
