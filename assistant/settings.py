@@ -204,6 +204,7 @@ class Monitor(_Section):
     minimum: int = Field(default=5, ge=2, le=1_000_000)
     negative_above: dict[str, Chance] = {}
     half_life_days: float = Field(default=56.0, ge=3.0, le=91.0)
+    quiet_days: float = Field(default=14.0, ge=1.0, le=366.0)
     daily: Annotated[str, AfterValidator(_cron)] = "0 7 * * *"
     weekly: Annotated[str, AfterValidator(_cron)] = "0 7 * * 1"
     check_s: float = Field(default=60.0, ge=1.0, le=86_400.0)

@@ -25,6 +25,7 @@ from assistant import provenance
 from assistant.errors import DeskhandError, StoreError, UsageError
 from assistant.monitor.events import Alert
 from assistant.monitor.ledger import Place
+from assistant.monitor.quiet import quiet_since
 from assistant.monitor.readings import turn_keys
 from assistant.monitor.watching import Rules
 from ui.alerts import Move, change
@@ -202,7 +203,10 @@ class Console:
             return kept.plots[key]
 
     def _cards(self, frame: Frame, alerts: list[Alert]) -> tuple[AlertCard, ...]:
-        return alert_cards(frame, alerts, self._ledger.texts(id for one in alerts for id in one.quoted[:MOST_QUOTED]))
+        judged = self._rules()
+        quiet = quiet_since(self._ledger, alerts, judged.negative, frame.made_at)
+        texts = self._ledger.texts(id for one in alerts for id in one.quoted[:MOST_QUOTED])
+        return alert_cards(frame, alerts, texts, quiet, judged.limits.quiet_days)
 
     def _lately(self, alert: Alert) -> bool:
         return alert.resolved_at is not None and alert.resolved_at >= self._now() - _OVER_FOR

@@ -23,7 +23,7 @@ from assistant.monitor.report_records import AlertRow, Move, Period
 from assistant.monitor.report_tables import alert_rows
 from assistant.monitor.telling import how_sure
 from assistant.monitor.trajectory import trajectory
-from assistant.monitor.trend import Judge, is_negative
+from assistant.monitor.trend import is_negative
 from ui.chat_text import LANGUAGES
 from ui.console_counts import NEWEST, RANGES, Counted
 from ui.console_figures import Plots, clean, moment, number, percent, spark, topic_name
@@ -61,6 +61,8 @@ class AlertCard:
     acknowledged_at: datetime | None
     typical: tuple[Quote, ...]
     look: str
+    quiet: datetime | None = None
+    quiet_days: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,11 @@ def notice(frame: Frame, title: str, paragraphs: Sequence[str], code: str = "", 
 
 
 def alert_cards(
-    frame: Frame, alerts: Iterable[Alert], texts: Mapping[str, str], negative: Judge = is_negative
+    frame: Frame,
+    alerts: Iterable[Alert],
+    texts: Mapping[str, str],
+    quiet: Mapping[str, datetime] | None = None,
+    quiet_days: float = 0.0,
 ) -> tuple[AlertCard, ...]:
     """Make cards of alerts, in their order.
 
@@ -203,17 +209,20 @@ def alert_cards(
         frame: What every page has.
         alerts: The alerts.
         texts: The texts of their typical messages by id.
-        negative: Whether a message counts as negative.
+        quiet: Since when their customers have been quiet, by the alert's id.
+        quiet_days: After so many quiet days an alert ends.
 
     Returns:
         One card for each.
     """
     cards = []
     for alert in alerts:
-        (row,) = alert_rows([alert], (), texts, _EVER, negative)
+        (row,) = alert_rows([alert], (), texts, _EVER, is_negative)
         said = tuple(Quote(id, _cut(texts[id], 600)) for id in alert.quoted[:MOST_QUOTED] if id in texts)
         look = frame.filters.query(topic=alert.topic, locale=alert.locale, **_around(alert, frame))
-        cards.append(AlertCard(row, _sure(alert, frame.lang), alert.acknowledged_at, said, look))
+        cards.append(
+            AlertCard(row, _sure(alert, frame.lang), alert.acknowledged_at, said, look, (quiet or {}).get(alert.id), quiet_days)
+        )
     return tuple(cards)
 
 

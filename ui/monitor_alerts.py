@@ -8,10 +8,12 @@ from zoneinfo import ZoneInfo
 
 from assistant.errors import UsageError
 from assistant.monitor.events import AlertState
+from assistant.monitor.quiet import quiet_since
 from assistant.monitor.telling import how_sure, name_of
 from assistant.settings import home
 from ui import terminal
 from ui.alerts import Move, change, shown
+from ui.monitoring import rules, trained_thresholds
 from ui.wiring import connect, read_settings
 
 
@@ -31,6 +33,8 @@ def run_alerts(*, state: str | None, as_json: bool) -> None:
     store = connect(settings, home())
     try:
         found = store.monitor.alerts(state=state)  # type: ignore[arg-type]
+        judged = rules(settings, trained_thresholds(home()))
+        quiet = {} if as_json else quiet_since(store.monitor, found, judged.negative, datetime.now(UTC))
     finally:
         store.close()
     if as_json:
@@ -46,6 +50,9 @@ def run_alerts(*, state: str | None, as_json: bool) -> None:
         terminal.say(f"    {one.signal.observed} against {one.signal.expected:.3g} expected. {how_sure(one.signal)}")
         if words:
             terminal.say(f"    words: {words}")
+        if one.id in quiet:
+            ends = f"it ends by itself after {settings.monitor.quiet_days:g} days without an unhappy message while others write"
+            terminal.say(f"    quiet since {quiet[one.id].astimezone(zone):%Y-%m-%d %H:%M}; {ends}")
 
 
 def run_ack(id: str, *, by: str, as_json: bool) -> None:

@@ -203,6 +203,7 @@ def rules(settings: Settings, thresholds: Mapping[str, float]) -> Rules:
         per_days=own.per_days,
         minimum=max(2, own.minimum),
         half_life_days=own.half_life_days,
+        quiet_days=own.quiet_days,
         timezone=settings.schedule.timezone,
     )
     return Rules(limits, {**trained, **own.negative_above})

@@ -20,6 +20,7 @@ _RANGES: dict[str, tuple[float, float, bool]] = {
     "slow_half_life_days": (7.0, 36_600.0, False),
     "warm_up_days": (1.0, 366.0, False),
     "repeat_hours": (0.0, 720.0, False),
+    "quiet_days": (1.0, 366.0, False),
 }
 
 
@@ -36,6 +37,8 @@ class Limits:
         warm_up_days: A locale raises nothing in its first days; a topic younger than this is called new.
         repeat_hours: Further negative messages of one conversation in one topic within so many hours of the counted one are
             not counted again: one angry customer is one event. 0 counts every message.
+        quiet_days: An open alert ends after so many days without a negative message, if the statistic has not ended it before:
+            on a rare topic that alone would take months.
         timezone: Whose hours and weekdays the season is of; summer time does not shift it.
     """
 
@@ -46,6 +49,7 @@ class Limits:
     slow_half_life_days: float = 182.0
     warm_up_days: float = 14.0
     repeat_hours: float = 24.0
+    quiet_days: float = 14.0
     timezone: str = "UTC"
 
     def __post_init__(self) -> None:

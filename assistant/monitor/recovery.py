@@ -1,7 +1,8 @@
 """The alert that is open on a stream, and the reversed CUSUM that waits for its end.
 
 It compares "still high" with "back to normal" (Page 1954, with the two turned round): time without negative messages, or calm
-messages where it was the share that rose, speak for the end, negative messages against it. Nothing is learned meanwhile.
+messages where it was the share that rose, speak for the end, negative messages against it. Where a topic is so rare that this
+takes months, a set time without a negative message ends it too. Nothing is learned meanwhile.
 Knows no stream and no time of day. Before it: a signal. After it: ``stream.py`` closes the alert.
 """
 
@@ -31,6 +32,8 @@ class OpenAlert:
         pace: What the log-likelihood ratio for "normal" rises in a day of season time.
         rest: What it rises at each calm message.
         gain: What it falls at each negative message.
+        heard: Season time of the last negative message, in days.
+        quiet_days: After so many days of season time without a negative message it ends, whatever the CUSUM says.
         until: Seconds since 1970 when a new topic counts as known; infinite for all other kinds, which wait for the CUSUM.
         fallen: The CUSUM, not below 0.
     """
@@ -43,6 +46,8 @@ class OpenAlert:
     pace: float
     rest: float
     gain: float
+    heard: float
+    quiet_days: float
     until: float
     fallen: float = 0.0
 
@@ -82,7 +87,16 @@ class OpenAlert:
 
 
 def opened(
-    start: Mark, kind: SignalKind, false_alarms: float, level: float, share: float, ratio: float, scale: float, until: float
+    start: Mark,
+    kind: SignalKind,
+    false_alarms: float,
+    level: float,
+    share: float,
+    ratio: float,
+    scale: float,
+    heard: float,
+    quiet_days: float,
+    until: float,
 ) -> OpenAlert:
     """Open an alert, and choose what "still high" shall mean: less than was seen, so that a partial recovery is none.
 
@@ -94,6 +108,8 @@ def opened(
         share: Normal share.
         ratio: Estimated size of the change in number.
         scale: 1 / dispersion.
+        heard: Season time now, in days.
+        quiet_days: After so many days without a negative message it ends.
         until: When a new topic counts as known; infinite for other kinds.
 
     Returns:
@@ -107,4 +123,4 @@ def opened(
     if kind == "share":
         pace, rest = 0.0, math.log1p((against - 1.0) * share) * scale
         gain -= rest
-    return OpenAlert(start, kind, false_alarms, level, share, pace, rest, gain, until)
+    return OpenAlert(start, kind, false_alarms, level, share, pace, rest, gain, heard, quiet_days, until)

@@ -141,6 +141,7 @@ class Stream:
         self.negatives += 1
         alert = self.open
         if alert is not None:
+            alert.heard = self.read
             if alert.frozen:
                 alert.fallen = max(0.0, alert.fallen - alert.gain)
             else:
@@ -193,17 +194,24 @@ class Stream:
         souring = observed / (counted * share) >= counted * share / max(level * gap, 1e-9)
         kind: SignalKind = "new" if new else "drift" if drift else "share" if souring else "number"
         until = at + limits.warm_up_days * DAY_S if new else math.inf
-        self.open = opened(start, kind, false_alarms, level, share, _ratio(observed, level * gap), self.scale, until)
+        ratio, quiet = _ratio(observed, level * gap), limits.quiet_days
+        self.open = opened(start, kind, false_alarms, level, share, ratio, self.scale, self.read, quiet, until)
         return self._signal(kind, at, locale, start, observed, self.open.expected(gap, counted), false_alarms)
 
     def recovers_at(self) -> float:
-        """Tell when the open alert ends if no further message comes, in seconds since 1970; infinite if it does not."""
+        """Tell when the open alert ends if no further message comes, in seconds since 1970; infinite without one."""
         alert = self.open
-        if alert is None or alert.by_share:
+        if alert is None:
             return math.inf
+        ends = alert.heard + alert.quiet_days
         if alert.kind == "new":
-            return alert.until
-        return self.clock.moment(self.read + alert.days_left() + self.stopped)
+            return min(alert.until, self.clock.moment(ends + self.stopped))
+        return self.clock.moment(min(ends, self.read + alert.days_left()) + self.stopped)
+
+    def hear(self, hours: float) -> None:
+        """Note a negative message that is not counted, since its conversation was: the alert's customers are not quiet."""
+        if self.open is not None:
+            self.open.heard = self.clock.read(hours) - self.stopped
 
     def recover(self, at: float, locale: str) -> Signal:
         """Close the open alert because its time has come; the caller settled at ``at``."""

@@ -61,6 +61,16 @@ def test_an_alert_says_what_since_when_how_many_how_sure_and_what_to_do(client: 
     assert "<title>(1) Console" in page
 
 
+def test_an_alert_whose_customers_are_quiet_says_since_when_and_how_it_ends(parts: Any) -> None:
+    with TestClient(served(parts)) as client:
+        assert "Quiet since" not in text_of(client.get("/console").text), "they wrote an hour ago"
+    with TestClient(served(parts, lambda: NOW + timedelta(days=3))) as client:
+        page = text_of(client.get("/console").text)
+        assert f"Quiet since{NOW - timedelta(minutes=5):%Y-%m-%d %H:%M} No unhappy message since then" in page
+        assert "After 14 days without one, while other customers write, the alert ends by itself." in page
+        assert "平静始于" in client.get("/console?lang=zh").text
+
+
 def test_trends_compare_each_topic_with_the_range_before(client: TestClient) -> None:
     page = client.get("/console?range=7d").text
     row = next(part for part in page.partition("<tbody>")[2].split("<tr>") if "topic=delivery_status&amp;locale=en" in part)

@@ -141,6 +141,45 @@ def test_recovery_closes_the_alert_and_the_next_surge_opens_another() -> None:
     assert signals[2].since > day(69)
 
 
+def rare(days: float, burst: tuple[float, ...], after: tuple[float, ...] = ()) -> list[Message]:
+    """A company with one topic on which an unhappy customer writes every thirty days, and on which many suddenly do."""
+    often = company(calm, days, topics=("t0", "t1"))
+    at = sorted([*(30.0 * number + 1 for number in range(1, int(min(burst) // 30))), *burst, *after])
+    return sorted(
+        [*often, *((Event(f"r{one}", f"r{one}", day(one), "rare", "en"), True) for one in at)], key=lambda one: one[0].at
+    )
+
+
+BURST = tuple(200.0 + number / 10 for number in range(12))
+
+
+def test_an_alert_of_a_rare_topic_ends_after_the_set_quiet_time_and_not_before() -> None:
+    for quiet_days in (6.0, 10.0):
+        limits = replace(STRICT, quiet_days=quiet_days)
+        signals = [one for one in feed(Detector(limits), rare(240, BURST)) if one.topic == "rare"]
+        assert [one.kind for one in signals][-1] == "recovered" and len(signals) == 2
+        assert abs(signals[1].at - day(BURST[-1] + quiet_days)) < timedelta(hours=20)
+    patient = feed(Detector(replace(STRICT, quiet_days=366.0)), rare(240, BURST))
+    assert patient[-1].at > day(BURST[-1] + 12), "without it, the statistic alone would wait longer"
+
+
+def test_one_more_unhappy_message_begins_the_quiet_time_anew_even_in_the_same_conversation() -> None:
+    limits = replace(STRICT, quiet_days=10.0)
+    once_more = rare(240, BURST, after=(209.0,))
+    assert feed(Detector(limits), once_more)[-1].at > day(218.0)
+    again = [
+        (replace(event, conversation=f"r{BURST[-1]}") if event.id == "r201.9" else event, negative)
+        for event, negative in rare(240, BURST, after=(201.9,))
+    ]
+    assert feed(Detector(limits), again)[-1].at - feed(Detector(limits), rare(240, BURST))[-1].at > timedelta(hours=12)
+
+
+def test_a_dead_line_is_no_quiet_time() -> None:
+    messages = [one for one in rare(240, BURST) if not day(203) < one[0].at < day(225)]
+    signals = [one for one in feed(Detector(replace(STRICT, quiet_days=10.0)), messages) if one.topic == "rare"]
+    assert signals[-1].kind == "recovered" and signals[-1].at > day(231)
+
+
 def test_a_surge_is_not_learned_as_normal() -> None:
     detector = Detector(STRICT)
     before = company(surge(5.0, until=65), 90)
