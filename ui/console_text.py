@@ -31,7 +31,8 @@ _ENGLISH = {
     "alert_count": "Unhappy conversations",
     "alert_count_big": "{observed} against {expected} expected",
     "alert_quiet": "Quiet since",
-    "alert_quiet_note": "No unhappy message since then. After {days} days without one, while other customers write, the alert ends by itself.",
+    "alert_quiet_note": "No unhappy message since then. After {days} days without one, while other customers write, the alert "
+    "ends by itself.",
     "alert_look": "Look at its course and messages",
     "alert_taken_by": "{by}, {at}",
     "over": "Over in the last four weeks ({n})",
