@@ -2,17 +2,14 @@
 
 Run as ``python data/train_adapters.py [--data FOLDER]``; about ten minutes on two cores. Same data, seed, library versions and
 kind of processor give the same weights. Validation files choose the epoch, temperature and thresholds; held-back files are not
-read. Where FOLDER holds GoEmotions (Demszky et al. 2020, Apache-2.0), sentiment also learns from a part of it, because customers
-write in more ways than one shop's; without it, from the sample alone, and says so.
+read. Sentiment also learns from public chats in FOLDER (``sentiment_sources.py``); without them, from the sample alone, and
+says so.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
 import json
-import random
 import shutil
 import sys
 import tempfile
@@ -20,7 +17,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+
+import sentiment_sources  # noqa: E402
 
 from assistant.encoder import DEFAULT_MODEL, Encoder, resolve  # noqa: E402
 from assistant.registry import Registry  # noqa: E402
@@ -37,33 +36,25 @@ SETTINGS = {
 }
 
 
-#: Rows of GoEmotions beside the 3,071 of the sample; its emotions by the names used here.
-BORROWED = 9_000
-FELT = {
-    "anger": "anger",
-    "annoyance": "anger",
-    "disappointment": "disappointment",
-    "confusion": "confusion",
-    "gratitude": "gratitude",
-}
+def sentiment_files(data: Path, folder: Path) -> tuple[list[Path], Path]:
+    """Write the sentiment rows of all sources into a folder; sources that are not there are told and left out.
+
+    Returns:
+        The files to train on, and the one to choose by.
+    """
+    training, judged = [], []
+    for source in sentiment_sources.sources():
+        try:
+            training.append(_written(folder / f"{source}.jsonl", sentiment_sources.rows(source, "train", data)))
+            judged += sentiment_sources.rows(source, "judge", data)
+        except FileNotFoundError as error:
+            print(f"sentiment: {error.filename} is not there; trained without {source}")
+    return training, _written(folder / "judged.jsonl", judged)
 
 
-def borrowed(data: Path, folder: Path) -> list[Path]:
-    """Write the rows of GoEmotions that are trained on into a folder; none where the data is not there."""
-    source = data / "goemotions" / "train.csv.gz"
-    if not source.is_file():
-        print(f"sentiment: {source} is not there; trained on the sample alone")
-        return []
-    rows = []
-    with gzip.open(source, "rt", encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            if row["sentiment_group"] in ("negative", "neutral", "positive"):
-                felt = sorted({FELT[name] for name in row["emotions"].split("|") if name in FELT})
-                rows.append({"text": row["text"], "label": row["sentiment_group"], "emotions": felt})
-    random.Random(7).shuffle(rows)
-    path = folder / "goemotions.jsonl"
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows[:BORROWED]), encoding="utf-8")
-    return [path]
+def _written(path: Path, rows: list[dict[str, object]]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
 
 
 def main() -> None:
@@ -82,13 +73,13 @@ def main() -> None:
 
         shutil.rmtree(arguments.out / task / VERSION, ignore_errors=True)
         with tempfile.TemporaryDirectory() as scratch:
-            files = [HERE / "sample" / "train" / f"{task}.jsonl"]
+            files, judged = [HERE / "sample" / "train" / f"{task}.jsonl"], HERE / "sample" / "validation" / f"{task}.jsonl"
             if task == "sentiment":
-                files += borrowed(arguments.data, Path(scratch))
+                files, judged = sentiment_files(arguments.data, Path(scratch))
             manifest = train_from_files(
                 task,
                 files,
-                HERE / "sample" / "validation" / f"{task}.jsonl",
+                judged,
                 encoder,
                 registry,
                 version=VERSION,

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assistant.adapter_files import Manifest
+from assistant.adapter_files import WEIGHTS, AdapterVersion, Manifest
 from assistant.batches import by_length
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
@@ -31,9 +31,12 @@ from finetune.evaluate import (
 )
 from finetune.examples import OUT_OF_SCOPE, Labelled, check_labels, digest
 from finetune.fitting import Fitted, fit, write_version
+from finetune.head_start import SCALE, imprint, inherit, probe
 from finetune.loop import Learner
+from finetune.losses import class_weights, contrastive, soft_cross_entropy
 from finetune.ranks import Ranks
 from finetune.recipe import Progress, Run, TrainSettings
+from finetune.soften import out_of_sample, remembered
 
 if TYPE_CHECKING:
     import torch
@@ -44,9 +47,6 @@ if TYPE_CHECKING:
 
     Finish = Callable[[Fitted, NDArray[np.float32], Sequence[Labelled]], "Finished"]
 
-#: Unit vectors need a scale to give peaked classes; it is folded into the deep weights when they are saved.
-SCALE = 12.0
-_PROBE_C = 30.0  # inverse strength of the probe's regularisation; the best of 1 to 100 on vectors of length 1
 _COPIES = 2  # augmented copies of an example; an epoch takes one of them or, every second time, the example itself
 
 
@@ -80,28 +80,6 @@ def class_head(dim: int, classes: int) -> torch.nn.Module:
     torch.nn.init.zeros_(head.wide.weight)
     torch.nn.init.normal_(head.deep.weight, std=0.02)
     return head
-
-
-def class_weights(targets: Tensor, classes: int, kind: str, outside: int = -1) -> Tensor:
-    """Return the weight of each class in the loss.
-
-    Args:
-        targets: Class rows ``(n,)``.
-        classes: How many classes there are.
-        kind: ``none``, ``sqrt`` or ``balanced``; full balancing let the noisiest classes dominate on support chats.
-        outside: Row of the out-of-scope class, which keeps weight 1; -1 for none.
-
-    Returns:
-        Weights ``(C,)``.
-    """
-    import torch
-
-    counts = torch.bincount(targets, minlength=classes).float()
-    weights = counts.mean() / counts.clamp(min=1)
-    weights = {"none": torch.ones(classes), "sqrt": weights.sqrt(), "balanced": weights}[kind]
-    if outside >= 0:
-        weights[outside] = 1.0
-    return weights
 
 
 def train_classifier(
@@ -143,7 +121,10 @@ def train_classifier(
     if not held:
         raise TrainingError(f"validation holds none of the labels that are trained ({', '.join(names[:5])}, …)")
     data = _Rows(training, held, names)
-    checksum = digest(training) + digest(held)
+    data.start = run.start
+    checksum = digest(training) + digest(held) + (run.start.manifest.files[WEIGHTS] if run.start else "")
+    if run.settings.soften:
+        data.answers = _answers(run, encoder, training, names, checksum, ranks)
     fitted = _fit(run, encoder, data, checksum, ranks)
     history = fitted.history
     with torch.inference_mode():
@@ -151,7 +132,12 @@ def train_classifier(
     temperature = fit_temperature(logits, data.truth)
     chances = softmax(logits / temperature)
     if run.settings.refit:
-        fitted = _fit(run, encoder, _Rows([*training, *held], held, names), checksum, ranks, until=_best_epochs(history))
+        every = [*training, *held]
+        data = _Rows(every, held, names)
+        data.start = run.start
+        if run.settings.soften:
+            data.answers = _answers(run, encoder, every, names, "refit" + checksum, ranks)
+        fitted = _fit(run, encoder, data, checksum, ranks, until=_best_epochs(history))
     more = finish(fitted, chances, held) if finish else Finished(thresholds=choose_thresholds(chances, data.truth, names))
     scores = {f"validation_{key}": value for key, value in classification_figures(chances, data.truth, names).items()}
     head: Any = fitted.learner.head
@@ -181,6 +167,25 @@ def _fit(
     return fit(run, encoder, len(data.texts), build, training_set, ranks, until)
 
 
+def _answers(
+    run: Run, encoder: Encoder, rows: Sequence[Labelled], names: Sequence[str], checksum: str, ranks: Ranks | None
+) -> NDArray[np.float32]:
+    """Return what classifiers say of rows they did not learn from ``(n, C)``; the part that is asked about chooses the epoch."""
+    import torch
+
+    own = replace(run, start=None, settings=replace(run.settings, soften=0.0, seeds=1))
+
+    def teach(learned: list[int], asked: list[int]) -> NDArray[np.float32]:
+        part = _Rows([rows[row] for row in learned], [rows[row] for row in asked], names)
+        fitted = _fit(own, encoder, part, f"{checksum} without {asked[0]}", ranks)
+        with torch.inference_mode():
+            logits = fitted.learner.predict()
+        return softmax(logits / fit_temperature(logits, part.truth))
+
+    targets = [names.index(row.label) for row in rows]
+    return out_of_sample(teach, targets, len(names), run.settings.teachers, run.settings.seed)
+
+
 def _best_epochs(history: Sequence[Progress]) -> dict[int, int]:
     """Return the epoch that scored best for each seed."""
     best: dict[int, Progress] = {}
@@ -200,6 +205,9 @@ class _Rows:
         self.judged = [example.text for example in validation]
         self.truth = np.array([rows[example.label] for example in validation])
         self.classes = len(names)
+        self.names = tuple(names)
+        self.answers: NDArray[np.float32] | None = None
+        self.start: AdapterVersion | None = None
         self.oos = names.index(OUT_OF_SCOPE) if OUT_OF_SCOPE in names else -1  # type: ignore[attr-defined]
 
 
@@ -220,6 +228,7 @@ def _learner(adapted: AdaptedEncoder, data: _Rows, settings: TrainSettings) -> L
     judged, judged_grams = adapted.prepare(data.judged), [hashed(text) for text in data.judged]
     begin = probe if settings.head_start == "probe" else imprint
     begin(head, adapted, states[0], targets)
+    share, answers = settings.soften, data.answers
 
     def fresh(rng: random.Random) -> None:
         taken[:] = [0 if len(copies) == 1 or rng.random() < 0.5 else rng.randrange(1, len(copies)) for _ in taken]
@@ -235,11 +244,28 @@ def _learner(adapted: AdaptedEncoder, data: _Rows, settings: TrainSettings) -> L
         logits, vectors = scored([states[taken[row]][row] for row in batch], [grams[taken[row]][row] for row in batch])
         wanted = targets[batch]
         value = fn.cross_entropy(logits, wanted, weight=weights, label_smoothing=settings.label_smoothing)
+        if answers is not None:
+            softer = soft_cross_entropy(logits, torch.from_numpy(answers[batch]), weights[wanted])
+            value = (1 - share) * value + share * softer
         return value + settings.contrast * contrastive(vectors, wanted) if settings.contrast else value
 
+    def logits_of(lower: Sequence[Prepared], rows: Sequence[Hashed]) -> NDArray[np.float32]:
+        found = np.zeros((len(lower), data.classes), dtype=np.float32)
+        for batch in by_length([len(state) for state in lower], 128):
+            found[batch] = scored([lower[row] for row in batch], [rows[row] for row in batch])[0].numpy()
+        return found
+
     def predict() -> NDArray[np.float32]:
-        parts = [scored(judged[at : at + 128], judged_grams[at : at + 128])[0].numpy() for at in range(0, len(judged), 128)]
-        return np.concatenate(parts)
+        return logits_of(judged, judged_grams)
+
+    if data.start and adapted.begin(data.start.weights):
+        inherit(head, data.start, data.names)
+        if settings.remember and answers is None:
+            with torch.inference_mode():
+                head.eval()
+                chances = softmax(logits_of(states[0], grams[0]) / data.start.manifest.temperature)
+            known = [row for row, name in enumerate(data.names) if name in data.start.manifest.labels]
+            share, answers = settings.remember, remembered(data.targets, chances, known)
 
     def judge() -> float:
         found = predict()
@@ -251,82 +277,6 @@ def _learner(adapted: AdaptedEncoder, data: _Rows, settings: TrainSettings) -> L
         return 0.8 * right + 0.18 * apart + 0.02 * math.exp(float(np.log(chance + 1e-9).mean()))
 
     return Learner(head, [len(row) for row in states[0]], loss, predict, judge, fresh)
-
-
-def imprint(head: Any, adapted: AdaptedEncoder, states: Sequence[Prepared], targets: Tensor) -> None:
-    """Begin the deep half with the mean vector of every class (Qi et al. 2018, arXiv:1712.07136), not with noise.
-
-    Args:
-        head: The head; a class without an example keeps its small random row.
-        adapted: The encoder before training.
-        states: The training texts.
-        targets: Their class rows ``(n,)``.
-    """
-    import torch
-    from torch.nn import functional as fn
-
-    with torch.no_grad():
-        sums = torch.zeros_like(head.deep.weight).index_add_(0, targets, pooled(adapted, states))
-        present = sums.norm(dim=1) > 0
-        centred = fn.normalize(sums, dim=1)
-        centred = centred - centred[present].mean(0)
-        head.deep.weight[present] = centred[present]
-
-
-def probe(head: Any, adapted: AdaptedEncoder, states: Sequence[Prepared], targets: Tensor) -> None:
-    """Begin the deep half with logistic regression on the frozen encoder, so that fine-tuning starts from a good head.
-
-    Linear probing before fine-tuning keeps the encoder's features from being torn about by a head that knows nothing yet (Kumar
-    et al. 2022, arXiv:2202.10054).
-
-    Args:
-        head: The head; a class without an example keeps its small random row.
-        adapted: The encoder before training.
-        states: The training texts.
-        targets: Their class rows ``(n,)``, of two classes at least.
-    """
-    import torch
-    from sklearn.linear_model import LogisticRegression
-
-    with torch.no_grad():
-        found = LogisticRegression(C=_PROBE_C, max_iter=1000).fit(pooled(adapted, states).numpy(), targets.numpy())
-        weight, bias = (torch.tensor(part, dtype=torch.float32) / SCALE for part in (found.coef_, found.intercept_))
-        if len(found.classes_) == 2:  # one plane between the two, which scikit-learn gives once
-            weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
-        head.deep.weight[found.classes_], head.deep.bias[found.classes_] = weight, bias
-
-
-def pooled(adapted: AdaptedEncoder, states: Sequence[Prepared]) -> Tensor:
-    """Return the unit vectors of all texts ``(n, D)``, as the adapter stands."""
-    import torch
-
-    found = torch.zeros(len(states), adapted.dim)
-    for rows in by_length([len(state) for state in states], 128):
-        found[rows] = adapted.pool(*adapted.hidden([states[row] for row in rows]))
-    return found
-
-
-def contrastive(pooled: Tensor, wanted: Tensor, temperature: float = 0.1) -> Tensor:
-    """Return the supervised contrastive loss of a batch (Khosla et al. 2020, arXiv:2004.11362).
-
-    Args:
-        pooled: Unit vectors ``(B, D)``.
-        wanted: Class rows ``(B,)``.
-        temperature: Of the similarities.
-
-    Returns:
-        Mean over rows with another of their class; 0 where no class occurs twice.
-    """
-    import torch
-
-    alike = (wanted[:, None] == wanted[None]).float()
-    alike.fill_diagonal_(0)
-    scores = pooled @ pooled.T / temperature
-    scores = scores.masked_fill(torch.eye(len(pooled), dtype=torch.bool), -1e9)
-    logs = torch.log_softmax(scores, dim=1)
-    paired = alike.sum(1)
-    rows = -(alike * logs).sum(1) / paired.clamp(min=1)
-    return rows[paired > 0].mean() if bool((paired > 0).any()) else rows.sum() * 0
 
 
 def predict_classes(

@@ -130,11 +130,13 @@ class _State:
         self._adapted, self._learner, self._settings = adapted, learner, settings
         named = list(learner.head.named_parameters())
         wide = [p for n, p in named if n.startswith("wide")]
+        for parameter in wide:  # 32,768 rows: at rate 0 their gradients would cost time and change nothing
+            parameter.requires_grad_(settings.wide_learning_rate > 0)
         deep = [p for n, p in named if not n.startswith("wide")]
         groups: list[dict[str, Any]] = [
             {"params": adapted.parameters(), "lr": settings.adapter_rate, "weight_decay": settings.weight_decay},
             {"params": deep, "lr": settings.head_learning_rate, "weight_decay": settings.weight_decay},
-            {"params": wide, "lr": settings.wide_learning_rate, "weight_decay": 0.0},
+            {"params": [p for p in wide if p.requires_grad], "lr": settings.wide_learning_rate, "weight_decay": 0.0},
         ]
         groups = [group for group in groups if group["params"]]
         self._parameters = [parameter for group in groups for parameter in group["params"]]

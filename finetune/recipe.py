@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assistant.bert import LINEARS
 from assistant.errors import TrainingError
+
+if TYPE_CHECKING:
+    from assistant.adapter_files import AdapterVersion
 
 #: Method -> learning rate where the settings name none; chosen on validation data (see DECISIONS.md).
 METHODS = {"lora": 6e-4, "adalora": 2e-3, "ia3": 2e-2, "prefix": 1e-2, "prompt": 2e-2}
@@ -54,6 +57,10 @@ class TrainSettings:
             frozen encoder, which wants lower rates after it.
         refit: A classifier is trained anew on training and validation rows together, for as many epochs as validation chose.
             Scores, temperature and thresholds are those of the training that validation judged.
+        soften: Share of a classifier's targets that comes from classifiers trained without the example (``finetune/soften.py``).
+        teachers: How many of those; each is trained on all parts but one.
+        remember: Share of the targets that comes from the version a training starts from, where that is right; counts for
+            ``deskhand retrain`` only.
     """
 
     method: str = "lora"
@@ -86,6 +93,9 @@ class TrainSettings:
     seeds: int = 1
     head_start: str = "means"
     refit: bool = False
+    soften: float = 0.0
+    teachers: int = 2
+    remember: float = 0.0
     seed: int = 7
 
     @property
@@ -140,14 +150,19 @@ class TrainSettings:
         if task in ("slots", "dialog"):
             faults += [
                 f"{name} does nothing for {task}; leave it out"
-                for name, on in (("head_start = probe", self.head_start == "probe"), ("refit", self.refit))
+                for name, on in (
+                    ("head_start = probe", self.head_start == "probe"),
+                    ("refit", self.refit),
+                    ("soften", bool(self.soften)),
+                )
                 if on
             ]
         if self.class_weights not in CLASS_WEIGHTS:
             faults.append(f"class_weights {self.class_weights!r} is none of {', '.join(CLASS_WEIGHTS)}")
         if set(self.linears) - set(LINEARS) or not self.linears:
             faults.append(f"linears {', '.join(self.linears) or '(none)'} must be among {', '.join(LINEARS)}")
-        for name in ("dropout", "label_smoothing", "typing_noise", "casing", "token_dropout", "synonyms", "warmup", "average"):
+        shares = ("dropout", "label_smoothing", "typing_noise", "casing", "token_dropout", "synonyms", "warmup", "average")
+        for name in (*shares, "soften", "remember"):
             if not 0 <= getattr(self, name) < 1:
                 faults.append(f"{name} = {getattr(self, name)} must be in [0, 1)")
         for name in ("rank", "alpha", "virtual_tokens", "epochs", "batch_size", "accumulate", "patience", "max_tokens", "seeds"):
@@ -156,6 +171,8 @@ class TrainSettings:
         for name in ("learning_rate", "head_learning_rate", "wide_learning_rate", "weight_decay", "contrast", "adversarial"):
             if not 0 <= getattr(self, name) < 100:
                 faults.append(f"{name} = {getattr(self, name)} must not be negative, nor 100 or more")
+        if self.teachers < 2:
+            faults.append(f"teachers = {self.teachers} must be at least 2: none may have learned from what it is asked about")
         if not 0 <= self.replay <= 1:
             faults.append(f"replay = {self.replay} must be in [0, 1]")
         if faults:
@@ -193,6 +210,8 @@ class Run:
         facts: More facts of the training set for the manifest, such as counts by origin.
         work: Folder for checkpoints, by which a killed run goes on, and for TensorBoard; ``None`` for neither.
         progress: Called after every epoch.
+        start: A classifier of the same base from whose weights training begins, and which ``remember`` asks; a LoRA of another
+            shape is asked for nothing. ``None`` begins anew.
     """
 
     task: str
@@ -205,3 +224,4 @@ class Run:
     facts: Mapping[str, Any] = field(default_factory=dict)
     work: Path | None = None
     progress: Callable[[Progress], None] | None = None
+    start: AdapterVersion | None = None

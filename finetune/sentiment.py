@@ -17,7 +17,8 @@ from assistant.language import identify
 from finetune.evaluate import auroc
 from finetune.examples import EMOTIONS, SENTIMENTS, Labelled
 from finetune.fitting import Fitted
-from finetune.intent import Finished, Trained, pooled, train_classifier
+from finetune.head_start import pooled
+from finetune.intent import Finished, Trained, train_classifier
 from finetune.ranks import Ranks
 from finetune.recipe import Run
 

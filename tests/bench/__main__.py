@@ -23,6 +23,7 @@ PARTS = (
     "pii",
     "intents",
     "tasks",
+    "sources",
     "speed",
     "effects",
     "forgetting",

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from assistant.adapter_files import HEAD, MANIFEST, WEIGHTS, read_version
 from assistant.encoder import Encoder
 from finetune.fitting import Fitted, fingerprint, fit
-from finetune.intent import class_weights, contrastive
 from finetune.loop import Learner
+from finetune.losses import class_weights, contrastive
 from finetune.recipe import Run, TrainSettings
 from tests.finetune.tiny_training import TRAINING, tiny_encoder, train
 

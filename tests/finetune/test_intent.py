@@ -17,7 +17,7 @@ from assistant.adapter_files import read_version
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
 from assistant.registry import Registry
-from finetune import intent
+from finetune import head_start, intent
 from finetune.adapted import AdaptedEncoder
 from finetune.examples import Labelled
 from finetune.intent import Trained, predict_classes, train_classifier
@@ -240,6 +240,58 @@ def test_a_refit_learns_from_the_validation_rows_too_and_keeps_their_verdict(
     assert not torch.allclose(weights[0], weights[1])
 
 
+def test_a_training_that_starts_from_a_version_says_what_it_said_before_it_learns(
+    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetune.adapted.bfloat16_pays", lambda: False)
+    train_classifier(record(tmp_path / "first"), TRAINING, VALIDATION, encoder)
+    first = read_version(tmp_path / "first", encoder.sha256)
+    # So small a rate changes nothing: what comes out is what it began with, and a new label.
+    still = replace(SETTINGS, epochs=1, learning_rate=1e-9, head_learning_rate=1e-9, wide_learning_rate=0.0, remember=0.5)
+    new = [Labelled(f"do you sell {thing} as a gift", "gift") for thing in THINGS]
+    run = replace(record(tmp_path / "second", settings=still), start=first)
+    made = train_classifier(run, [*TRAINING, *new], VALIDATION, encoder)
+    assert made.manifest.method["start"] == "first" and made.manifest.labels == ("broken", "gift", "refund", "status")
+    second = read_version(tmp_path / "second", encoder.sha256)
+    for key, (down, up) in first.weights.factors.items():
+        np.testing.assert_allclose(
+            (down @ up).numpy(), (second.weights.factors[key][0] @ second.weights.factors[key][1]).numpy(), atol=1e-5
+        )
+    for row, label in enumerate(first.manifest.labels):
+        theirs = made.manifest.labels.index(label)
+        np.testing.assert_allclose(first.head["deep.weight"][row].numpy(), second.head["deep.weight"][theirs].numpy(), atol=1e-4)
+        np.testing.assert_allclose(
+            first.head["wide.weight"][:, row].numpy(), second.head["wide.weight"][:, theirs].numpy(), atol=1e-3
+        )
+
+
+def test_a_version_of_another_rank_is_no_start(encoder: Encoder, tmp_path: Path) -> None:
+    train_classifier(record(tmp_path / "first"), TRAINING, VALIDATION, encoder)
+    first = read_version(tmp_path / "first", encoder.sha256)
+    adapted = AdaptedEncoder(encoder, replace(SETTINGS, rank=2))
+    before = [parameter.detach().clone() for parameter in adapted.parameters()]
+    assert not adapted.begin(first.weights)
+    assert all(torch.equal(old, now) for old, now in zip(before, adapted.parameters(), strict=True))
+    assert AdaptedEncoder(encoder, SETTINGS).begin(first.weights)
+
+
+def test_teachers_answers_overrule_a_wrong_label(tiny: Encoder, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, layers_from=1, epochs=8, label_smoothing=0.0)
+    mislabelled = next(row for row in TRAINING if row.label == "status")
+    wrong = [replace(row, label="refund") if row == mislabelled else row for row in TRAINING]
+    told = [mislabelled.text]
+    chances = {}
+    for name, soften in (("hard", 0.0), ("soft", 0.9)):
+        run = record(tmp_path / name, settings=replace(settings, soften=soften, teachers=3))
+        made = train_classifier(run, wrong, VALIDATION, tiny)
+        version = read_version(tmp_path / name, tiny.sha256)
+        tiny.set_adapters({"intent": version.weights})
+        found = predict_classes(tiny, "intent", dict(version.head), made.manifest.temperature, told)
+        chances[name] = float(found[0, made.manifest.labels.index("status")])
+    tiny.set_adapters({})
+    assert chances["soft"] > chances["hard"]
+
+
 def test_a_probe_begins_as_logistic_regression_on_the_frozen_encoder(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     from sklearn.linear_model import LogisticRegression
 
@@ -250,11 +302,11 @@ def test_a_probe_begins_as_logistic_regression_on_the_frozen_encoder(encoder: En
     adapted = AdaptedEncoder(encoder, SETTINGS)
     head = intent.class_head(adapted.dim, len(names) + 1)
     untold = head.deep.weight[-1].clone()
-    intent.probe(head, adapted, adapted.prepare(texts), targets)
+    head_start.probe(head, adapted, adapted.prepare(texts), targets)
     wanted = LogisticRegression(C=30.0, max_iter=1000).fit(encoder.encode(texts), targets.numpy())
     vectors = encoder.encode([row.text for row in VALIDATION])
     with torch.no_grad():
-        found = torch.softmax(intent.SCALE * head.deep(torch.from_numpy(vectors))[:, : len(names)], dim=1).numpy()
+        found = torch.softmax(head_start.SCALE * head.deep(torch.from_numpy(vectors))[:, : len(names)], dim=1).numpy()
     np.testing.assert_allclose(found, wanted.predict_proba(vectors), atol=0.01)
     assert torch.equal(head.deep.weight[-1], untold)
 
@@ -264,7 +316,7 @@ def test_a_probe_of_two_classes_tells_them_apart(encoder: Encoder) -> None:
     adapted = AdaptedEncoder(encoder, SETTINGS)
     head = intent.class_head(adapted.dim, 2)
     targets = torch.tensor([int(row.label == "status") for row in rows])
-    intent.probe(head, adapted, adapted.prepare([row.text for row in rows]), targets)
+    head_start.probe(head, adapted, adapted.prepare([row.text for row in rows]), targets)
     with torch.no_grad():
         scores = head.deep(torch.from_numpy(encoder.encode([row.text for row in rows])))
     assert torch.equal(scores.argmax(1), targets)
