@@ -19,6 +19,7 @@ import public_sentiment
 
 HERE = Path(__file__).resolve().parent
 SHOP, REDDIT = "fernwick", "goemotions"
+PUBLIC = public_sentiment.SOURCES
 #: Rows of GoEmotions that are trained on, beside 3,071 of the shop; more of them drown the customers.
 BORROWED = 9_000
 JUDGED = 600
@@ -35,7 +36,7 @@ _SIDES = {"train": ("train", "train", BORROWED), "judge": ("validation", "dev", 
 
 def sources() -> tuple[str, ...]:
     """Name all sources, the shop's first."""
-    return (SHOP, REDDIT, *public_sentiment.SOURCES)
+    return (SHOP, REDDIT, *PUBLIC)
 
 
 def rows(source: str, side: str, data: Path) -> list[dict[str, Any]]:
