@@ -157,28 +157,6 @@ class AdaptedEncoder:
         """Return the trainable parameters of the adapter."""
         return [parameter for parameter in self.model.parameters() if parameter.requires_grad]
 
-    def begin(self, weights: AdapterWeights) -> bool:
-        """Start from a LoRA's factors instead of from nothing.
-
-        Args:
-            weights: Of the same layers, linears and rank.
-
-        Returns:
-            Whether it fits; where not, the adapter is as it was.
-        """
-        import torch
-
-        factors = weights.factors
-        fits = self._settings.method == "lora" and set(factors) == set(self._modules)
-        if not fits or any(down.shape[1] != self._settings.rank for down, _ in factors.values()):
-            return False
-        with torch.no_grad():
-            for key, module in self._modules.items():
-                down, up = factors[key]
-                module.lora_A["default"].weight.copy_(down.T)
-                module.lora_B["default"].weight.copy_(up.T / module.scaling["default"])
-        return True
-
     def penalty(self) -> Tensor | float:
         """Return AdaLoRA's penalty that keeps its factors orthogonal; 0 for other methods."""
         if self._settings.method != "adalora":

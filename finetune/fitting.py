@@ -129,7 +129,7 @@ def write_version(
             version=run.version,
             base_name=encoder.name,
             base_sha256=encoder.sha256,
-            method=run.settings.as_dict() | ({"start": run.start.manifest.version} if run.start else {}),
+            method=run.settings.as_dict(),
             seed=run.settings.seed,
             code_version=run.code_version,
             created_at=run.created_at.isoformat(),

@@ -1,4 +1,4 @@
-"""How a classifier's head begins: from its classes' means, from logistic regression, or from a version that serves.
+"""How a classifier's head begins: from its classes' means, or from logistic regression on the frozen encoder.
 
 Knows heads and prepared texts; ``intent.py`` trains on from here.
 """
@@ -13,8 +13,6 @@ from finetune.adapted import AdaptedEncoder, Prepared
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from assistant.adapter_files import AdapterVersion
 
 #: Unit vectors need a scale to give peaked classes; it is folded into the deep weights when they are saved.
 SCALE = 12.0
@@ -72,23 +70,3 @@ def pooled(adapted: AdaptedEncoder, states: Sequence[Prepared]) -> Tensor:
     for rows in by_length([len(state) for state in states], 128):
         found[rows] = adapted.pool(*adapted.hidden([states[row] for row in rows]))
     return found
-
-
-def inherit(head: Any, start: AdapterVersion, names: Sequence[str]) -> None:
-    """Take over what a version knows of the labels that it shares with this training; other rows stay as they are.
-
-    Args:
-        head: The head.
-        start: A wide-and-deep classifier of the same base.
-        names: This training's labels, in order.
-    """
-    import torch
-
-    known = {label: row for row, label in enumerate(start.manifest.labels)}
-    own = [row for row, name in enumerate(names) if name in known]
-    theirs = [known[names[row]] for row in own]
-    with torch.no_grad():
-        head.deep.weight[own] = start.head["deep.weight"][theirs] / SCALE
-        head.deep.bias[own] = start.head["deep.bias"][theirs] / SCALE
-        if "wide.weight" in start.head:
-            head.wide.weight[:, own] = start.head["wide.weight"][:, theirs]

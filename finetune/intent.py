@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from assistant.adapter_files import WEIGHTS, AdapterVersion, Manifest
+from assistant.adapter_files import Manifest
 from assistant.batches import by_length
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
@@ -31,12 +31,12 @@ from finetune.evaluate import (
 )
 from finetune.examples import OUT_OF_SCOPE, Labelled, check_labels, digest
 from finetune.fitting import Fitted, fit, write_version
-from finetune.head_start import SCALE, imprint, inherit, probe
+from finetune.head_start import SCALE, imprint, probe
 from finetune.loop import Learner
 from finetune.losses import class_weights, contrastive, soft_cross_entropy
 from finetune.ranks import Ranks
 from finetune.recipe import Progress, Run, TrainSettings
-from finetune.soften import out_of_sample, remembered
+from finetune.soften import out_of_sample
 
 if TYPE_CHECKING:
     import torch
@@ -121,8 +121,7 @@ def train_classifier(
     if not held:
         raise TrainingError(f"validation holds none of the labels that are trained ({', '.join(names[:5])}, …)")
     data = _Rows(training, held, names)
-    data.start = run.start
-    checksum = digest(training) + digest(held) + (run.start.manifest.files[WEIGHTS] if run.start else "")
+    checksum = digest(training) + digest(held)
     if run.settings.soften:
         data.answers = _answers(run, encoder, training, names, checksum, ranks)
     fitted = _fit(run, encoder, data, checksum, ranks)
@@ -134,7 +133,6 @@ def train_classifier(
     if run.settings.refit:
         every = [*training, *held]
         data = _Rows(every, held, names)
-        data.start = run.start
         if run.settings.soften:
             data.answers = _answers(run, encoder, every, names, "refit" + checksum, ranks)
         fitted = _fit(run, encoder, data, checksum, ranks, until=_best_epochs(history))
@@ -173,7 +171,7 @@ def _answers(
     """Return what classifiers say of rows they did not learn from ``(n, C)``; the part that is asked about chooses the epoch."""
     import torch
 
-    own = replace(run, start=None, settings=replace(run.settings, soften=0.0, seeds=1))
+    own = replace(run, settings=replace(run.settings, soften=0.0, seeds=1))
 
     def teach(learned: list[int], asked: list[int]) -> NDArray[np.float32]:
         part = _Rows([rows[row] for row in learned], [rows[row] for row in asked], names)
@@ -205,9 +203,7 @@ class _Rows:
         self.judged = [example.text for example in validation]
         self.truth = np.array([rows[example.label] for example in validation])
         self.classes = len(names)
-        self.names = tuple(names)
         self.answers: NDArray[np.float32] | None = None
-        self.start: AdapterVersion | None = None
         self.oos = names.index(OUT_OF_SCOPE) if OUT_OF_SCOPE in names else -1  # type: ignore[attr-defined]
 
 
@@ -228,7 +224,7 @@ def _learner(adapted: AdaptedEncoder, data: _Rows, settings: TrainSettings) -> L
     judged, judged_grams = adapted.prepare(data.judged), [hashed(text) for text in data.judged]
     begin = probe if settings.head_start == "probe" else imprint
     begin(head, adapted, states[0], targets)
-    share, answers = settings.soften, data.answers
+    share, answers = settings.soften, None if data.answers is None else torch.from_numpy(data.answers)
 
     def fresh(rng: random.Random) -> None:
         taken[:] = [0 if len(copies) == 1 or rng.random() < 0.5 else rng.randrange(1, len(copies)) for _ in taken]
@@ -245,27 +241,14 @@ def _learner(adapted: AdaptedEncoder, data: _Rows, settings: TrainSettings) -> L
         wanted = targets[batch]
         value = fn.cross_entropy(logits, wanted, weight=weights, label_smoothing=settings.label_smoothing)
         if answers is not None:
-            softer = soft_cross_entropy(logits, torch.from_numpy(answers[batch]), weights[wanted])
-            value = (1 - share) * value + share * softer
+            value = (1 - share) * value + share * soft_cross_entropy(logits, answers[batch], weights[wanted])
         return value + settings.contrast * contrastive(vectors, wanted) if settings.contrast else value
 
-    def logits_of(lower: Sequence[Prepared], rows: Sequence[Hashed]) -> NDArray[np.float32]:
-        found = np.zeros((len(lower), data.classes), dtype=np.float32)
-        for batch in by_length([len(state) for state in lower], 128):
-            found[batch] = scored([lower[row] for row in batch], [rows[row] for row in batch])[0].numpy()
-        return found
-
     def predict() -> NDArray[np.float32]:
-        return logits_of(judged, judged_grams)
-
-    if data.start and adapted.begin(data.start.weights):
-        inherit(head, data.start, data.names)
-        if settings.remember and answers is None:
-            with torch.inference_mode():
-                head.eval()
-                chances = softmax(logits_of(states[0], grams[0]) / data.start.manifest.temperature)
-            known = [row for row, name in enumerate(data.names) if name in data.start.manifest.labels]
-            share, answers = settings.remember, remembered(data.targets, chances, known)
+        found = np.zeros((len(judged), data.classes), dtype=np.float32)
+        for batch in by_length([len(state) for state in judged], 128):
+            found[batch] = scored([judged[row] for row in batch], [judged_grams[row] for row in batch])[0].numpy()
+        return found
 
     def judge() -> float:
         found = predict()

@@ -10,13 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from assistant.bert import LINEARS
 from assistant.errors import TrainingError
-
-if TYPE_CHECKING:
-    from assistant.adapter_files import AdapterVersion
 
 #: Method -> learning rate where the settings name none; chosen on validation data (see DECISIONS.md).
 METHODS = {"lora": 6e-4, "adalora": 2e-3, "ia3": 2e-2, "prefix": 1e-2, "prompt": 2e-2}
@@ -59,8 +56,6 @@ class TrainSettings:
             Scores, temperature and thresholds are those of the training that validation judged.
         soften: Share of a classifier's targets that comes from classifiers trained without the example (``finetune/soften.py``).
         teachers: How many of those; each is trained on all parts but one.
-        remember: Share of the targets that comes from the version a training starts from, where that is right; counts for
-            ``deskhand retrain`` only.
     """
 
     method: str = "lora"
@@ -95,7 +90,6 @@ class TrainSettings:
     refit: bool = False
     soften: float = 0.0
     teachers: int = 2
-    remember: float = 0.0
     seed: int = 7
 
     @property
@@ -162,7 +156,7 @@ class TrainSettings:
         if set(self.linears) - set(LINEARS) or not self.linears:
             faults.append(f"linears {', '.join(self.linears) or '(none)'} must be among {', '.join(LINEARS)}")
         shares = ("dropout", "label_smoothing", "typing_noise", "casing", "token_dropout", "synonyms", "warmup", "average")
-        for name in (*shares, "soften", "remember"):
+        for name in (*shares, "soften"):
             if not 0 <= getattr(self, name) < 1:
                 faults.append(f"{name} = {getattr(self, name)} must be in [0, 1)")
         for name in ("rank", "alpha", "virtual_tokens", "epochs", "batch_size", "accumulate", "patience", "max_tokens", "seeds"):
@@ -210,8 +204,6 @@ class Run:
         facts: More facts of the training set for the manifest, such as counts by origin.
         work: Folder for checkpoints, by which a killed run goes on, and for TensorBoard; ``None`` for neither.
         progress: Called after every epoch.
-        start: A classifier of the same base from whose weights training begins, and which ``remember`` asks; a LoRA of another
-            shape is asked for nothing. ``None`` begins anew.
     """
 
     task: str
@@ -224,4 +216,3 @@ class Run:
     facts: Mapping[str, Any] = field(default_factory=dict)
     work: Path | None = None
     progress: Callable[[Progress], None] | None = None
-    start: AdapterVersion | None = None

@@ -193,9 +193,7 @@ class _Night:
         if why := too_little(task, examples):
             return self.nothing(why, counts)
         counts |= {"training": len(examples.training), "validation": len(examples.validation)}
-        # What has to be unlearned must not be handed on.
-        start = champion if plan.settings.remember and task == "intent" and not due else None
-        candidate = self.train(training, examples, everything, found, counts, start)
+        candidate = self.train(training, examples, everything, found, counts)
         messages = [row.text for row in new] if task != "dialog" else []
         return self.conclude(everything, candidate, champion, fault, holdout, counts, messages)
 
@@ -278,13 +276,7 @@ class _Night:
         return Holdout(path, earlier, tuple(fresh), least)
 
     def train(
-        self,
-        rows: Sequence[Row],
-        examples: Split,
-        everything: Gathered,
-        found: Harvest,
-        counts: Mapping[str, int],
-        start: AdapterVersion | None,
+        self, rows: Sequence[Row], examples: Split, everything: Gathered, found: Harvest, counts: Mapping[str, int]
     ) -> AdapterVersion:
         """Train the candidate, unless a process before this one had finished it."""
         night, place, task, version = self.night, self.place, self.night.task, self.night.version
@@ -304,13 +296,11 @@ class _Night:
             settings=self.plan.settings,
             facts={"counts": dict(counts), "conversations": len(refs), "harvest_sha256": found.sha256},
             progress=self.means.progress,
-            start=start,
         )
         # Noted before anything is learned: who is erased from here on finds the version. What was erased from a run that was
         # cut off is not in this training any more.
         place.store.learning.clear_due(task, version)
-        inherited = place.store.learning.uses(task, start.manifest.version) if start else []
-        place.store.learning.record_uses(task, version, [*refs, *inherited])
+        place.store.learning.record_uses(task, version, refs)
         self.means.check()
         train_into(place.registry, run, examples, place.encoder, runs=place.runs)
         return place.registry.load(task, version, place.encoder.sha256)

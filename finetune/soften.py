@@ -56,26 +56,3 @@ def out_of_sample(teach: Teach, targets: Sequence[int], classes: int, parts: int
         asked = set(part)
         found[part] = teach([row for row in range(len(targets)) if row not in asked], part)
     return found
-
-
-def remembered(targets: Sequence[int], chances: NDArray[np.float32], known: Sequence[int]) -> NDArray[np.float32]:
-    """Return soft targets that keep what a version says where it is right: learning without forgetting (Li & Hoiem 2016).
-
-    Args:
-        targets: Class of each row ``(n,)``.
-        chances: What the version says ``(n, C)``.
-        known: Classes that the version has.
-
-    Returns:
-        Probabilities ``(n, C)``: the version's where its likeliest class is the row's; all on the row's class elsewhere, so that
-        what people corrected is not held against them.
-    """
-    wanted = np.asarray(targets)
-    column = np.full(chances.shape[1], -np.inf, dtype=np.float32)
-    column[list(known)] = 0.0
-    right = (chances + column).argmax(1) == wanted
-    found = np.zeros_like(chances)
-    found[np.arange(len(wanted)), wanted] = 1.0
-    kept = np.where(np.isfinite(column), chances, 0.0)
-    found[right] = kept[right] / kept[right].sum(1, keepdims=True)
-    return found

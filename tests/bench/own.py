@@ -45,8 +45,8 @@ class Own:
         return tuple(found)
 
 
-def train_own(task: str, split: Split, encoder: Encoder, settings: TrainSettings, start: AdapterVersion | None = None) -> Own:
-    """Train on a split, from a version's weights if one is given; one line per epoch goes to stderr."""
+def train_own(task: str, split: Split, encoder: Encoder, settings: TrainSettings) -> Own:
+    """Train on a split; one line per epoch goes to stderr."""
     folder = Path(tempfile.mkdtemp(prefix="deskhand-bench-"))
     history: list[Progress] = []
     started = time.perf_counter()
@@ -60,7 +60,7 @@ def train_own(task: str, split: Split, encoder: Encoder, settings: TrainSettings
         )
 
     try:
-        run = Run(task, "bench", folder, datetime.now(UTC), "bench", settings=settings, progress=progress, start=start)
+        run = Run(task, "bench", folder, datetime.now(UTC), "bench", settings=settings, progress=progress)
         train_split(run, split, encoder)
         seconds = time.perf_counter() - started
         return Own(read_version(folder, encoder.sha256), tuple(history), seconds)

@@ -240,41 +240,6 @@ def test_a_refit_learns_from_the_validation_rows_too_and_keeps_their_verdict(
     assert not torch.allclose(weights[0], weights[1])
 
 
-def test_a_training_that_starts_from_a_version_says_what_it_said_before_it_learns(
-    encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("finetune.adapted.bfloat16_pays", lambda: False)
-    train_classifier(record(tmp_path / "first"), TRAINING, VALIDATION, encoder)
-    first = read_version(tmp_path / "first", encoder.sha256)
-    # So small a rate changes nothing: what comes out is what it began with, and a new label.
-    still = replace(SETTINGS, epochs=1, learning_rate=1e-9, head_learning_rate=1e-9, wide_learning_rate=0.0, remember=0.5)
-    new = [Labelled(f"do you sell {thing} as a gift", "gift") for thing in THINGS]
-    run = replace(record(tmp_path / "second", settings=still), start=first)
-    made = train_classifier(run, [*TRAINING, *new], VALIDATION, encoder)
-    assert made.manifest.method["start"] == "first" and made.manifest.labels == ("broken", "gift", "refund", "status")
-    second = read_version(tmp_path / "second", encoder.sha256)
-    for key, (down, up) in first.weights.factors.items():
-        np.testing.assert_allclose(
-            (down @ up).numpy(), (second.weights.factors[key][0] @ second.weights.factors[key][1]).numpy(), atol=1e-5
-        )
-    for row, label in enumerate(first.manifest.labels):
-        theirs = made.manifest.labels.index(label)
-        np.testing.assert_allclose(first.head["deep.weight"][row].numpy(), second.head["deep.weight"][theirs].numpy(), atol=1e-4)
-        np.testing.assert_allclose(
-            first.head["wide.weight"][:, row].numpy(), second.head["wide.weight"][:, theirs].numpy(), atol=1e-3
-        )
-
-
-def test_a_version_of_another_rank_is_no_start(encoder: Encoder, tmp_path: Path) -> None:
-    train_classifier(record(tmp_path / "first"), TRAINING, VALIDATION, encoder)
-    first = read_version(tmp_path / "first", encoder.sha256)
-    adapted = AdaptedEncoder(encoder, replace(SETTINGS, rank=2))
-    before = [parameter.detach().clone() for parameter in adapted.parameters()]
-    assert not adapted.begin(first.weights)
-    assert all(torch.equal(old, now) for old, now in zip(before, adapted.parameters(), strict=True))
-    assert AdaptedEncoder(encoder, SETTINGS).begin(first.weights)
-
-
 def test_teachers_answers_overrule_a_wrong_label(tiny: Encoder, tmp_path: Path) -> None:
     settings = replace(SETTINGS, layers_from=1, epochs=8, label_smoothing=0.0)
     mislabelled = next(row for row in TRAINING if row.label == "status")

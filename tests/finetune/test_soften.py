@@ -1,4 +1,4 @@
-"""Soft targets: who answers has never learned what it is asked about, and what people corrected is not held against them."""
+"""Soft targets: who answers has never learned what it is asked about."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from finetune.losses import soft_cross_entropy
-from finetune.soften import deal, out_of_sample, remembered
+from finetune.soften import deal, out_of_sample
 
 TARGETS = [0] * 10 + [1] * 5 + [2]
 
@@ -33,15 +33,6 @@ def test_no_row_is_answered_by_a_classifier_that_learned_it() -> None:
     for learned, asked in asked_of:
         assert not learned & set(asked) and len(learned) + len(asked) == len(TARGETS)
     assert found[:, 0].tolist() == list(range(len(TARGETS)))  # each answer lies in its own row
-
-
-def test_what_a_version_is_right_about_keeps_its_doubts_and_the_rest_its_label() -> None:
-    chances = np.array([[0.6, 0.3, 0.1], [0.6, 0.3, 0.1], [0.2, 0.1, 0.7], [0.2, 0.1, 0.7]], dtype=np.float32)
-    found = remembered([0, 1, 2, 0], chances, known=[0, 1])
-    np.testing.assert_allclose(found[0], [2 / 3, 1 / 3, 0], atol=1e-6)  # class 2 came later: the version knows nothing of it
-    np.testing.assert_allclose(found[1], [0, 1, 0])  # people said otherwise
-    np.testing.assert_allclose(found[2], [0, 0, 1])  # a new class
-    np.testing.assert_allclose(found[3], [2 / 3, 1 / 3, 0], atol=1e-6)
 
 
 def test_a_target_that_is_all_one_class_costs_what_cross_entropy_costs() -> None:
