@@ -7,6 +7,7 @@ Knows the ledger and who is told; knows no command, request or page. Before: ``a
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -84,16 +85,18 @@ def told(alert: Alert, settings: Settings, now: datetime) -> tuple[Notice, ...]:
     return notices(alert, "resolved", now, receivers, ZoneInfo(settings.schedule.timezone))
 
 
-def shown(alert: Alert) -> dict[str, Any]:
+def shown(alert: Alert, quiet: Mapping[str, datetime]) -> dict[str, Any]:
     """Show an alert to a machine.
 
     Args:
         alert: The alert.
+        quiet: Since when the customers of open alerts are quiet, by the alert's id; see ``assistant/monitor/quiet.py``.
 
     Returns:
         Its figures, states and details, ready for JSON, times in ISO 8601; a number that JSON cannot say is ``None``.
     """
     moments = {"opened_at": alert.opened_at, "acknowledged_at": alert.acknowledged_at, "resolved_at": alert.resolved_at}
+    moments["quiet_since"] = quiet.get(alert.id) if alert.state != "resolved" else None
     whole: dict[str, Any] = _finite(
         {
             **data(alert),

@@ -6,7 +6,7 @@ objects. Mounted by ``server.py``, before ``api.py`` answers every other path un
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,10 +14,12 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from assistant.errors import StoreError, UsageError
-from assistant.monitor.events import AlertState, SignalKind
+from assistant.monitor.events import Alert, AlertState, SignalKind
 from ui.alerts import LONGEST_NAME, Move, change, shown
 from ui.api import Problem, guard
+from ui.monitoring import rules
 from ui.plain_text import mend
+from ui.quiet import Quiet
 from ui.wiring import Wired
 
 MOST = 1_000
@@ -57,6 +59,9 @@ class AlertOut(BaseModel):
     acknowledged_by: str
     resolved_at: datetime | None
     resolved_by: str = Field(description="A person, or `recovery`")
+    quiet_since: datetime | None = Field(
+        description="When the last unhappy message of an open alert came, if that is a day ago or longer"
+    )
     details: dict[str, Any]
 
 
@@ -99,7 +104,13 @@ def add_alerts(app: FastAPI, wired: Wired, now: Callable[[], datetime]) -> None:
 def _router(wired: Wired, now: Callable[[], datetime]) -> APIRouter:
     refusals: dict[int | str, dict[str, Any]] = {status: {"model": Problem} for status in (401, 404, 422)}
     router = APIRouter(responses=refusals)
-    ledger = wired.store.monitor
+    ledger, quiet = wired.store.monitor, Quiet(wired.store.monitor, now)
+
+    def told(alert: Alert) -> dict[str, Any]:
+        return shown(alert, silent())
+
+    def silent() -> Mapping[str, datetime]:
+        return quiet.since(rules(wired.settings, wired.serving().understander.mood_thresholds))
 
     @router.get("/alerts", summary="List alerts, newest first", response_model=AlertList)
     def alerts(
@@ -112,7 +123,8 @@ def _router(wired: Wired, now: Callable[[], datetime]) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=MOST)] = 100,
     ) -> Any:
         found = ledger.alerts(state=state, since=since, topic=None if topic is None else mend(topic))
-        return {"alerts": [shown(one) for one in found[:limit]]}
+        since_when = silent()
+        return {"alerts": [shown(one, since_when) for one in found[:limit]]}
 
     @router.get("/alerts/{id}", summary="One alert, with its typical messages", response_model=AlertWithTexts)
     def alert(id: str) -> Any:
@@ -120,7 +132,7 @@ def _router(wired: Wired, now: Callable[[], datetime]) -> APIRouter:
         if found is None:
             raise _unknown(id)
         texts = ledger.texts(found.quoted)
-        return {**shown(found), "typical": [{"id": one, "text": text} for one, text in texts.items()]}
+        return {**told(found), "typical": [{"id": one, "text": text} for one, text in texts.items()]}
 
     refused: dict[int | str, dict[str, Any]] = {409: {"model": Problem}}
 
@@ -144,7 +156,7 @@ def _router(wired: Wired, now: Callable[[], datetime]) -> APIRouter:
             if left is None or left.state != "resolved":
                 raise  # the database's own trouble
             raise HTTPException(409, str(error)) from error
-        return {**shown(done.alert), "changed": done.changed}
+        return {**told(done.alert), "changed": done.changed}
 
     return router
 

@@ -25,7 +25,6 @@ from assistant import provenance
 from assistant.errors import DeskhandError, StoreError, UsageError
 from assistant.monitor.events import Alert
 from assistant.monitor.ledger import Place
-from assistant.monitor.quiet import quiet_since
 from assistant.monitor.readings import turn_keys
 from assistant.monitor.watching import Rules
 from ui.alerts import Move, change
@@ -48,12 +47,12 @@ from ui.console_html import (
 from ui.console_text import console_words
 from ui.monitoring import LEASE, lease_seconds, rules
 from ui.plain_text import mend
+from ui.quiet import Quiet, kept_until
 from ui.wiring import Wired
 
 MOST_ALERTS, MOST_OVER = 30, 10
 _OVER_FOR = timedelta(days=28)
-#: A count is kept this long, and at least so many times as long as it took: reading never takes more than a twentieth of it.
-_KEPT, _KEPT_TIMES, _KEPT_COUNTS = timedelta(seconds=10), 20, 8
+_KEPT_COUNTS = 8
 _COOKIE = "deskhand_by"
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src data:; "
@@ -95,6 +94,7 @@ class Console:
         self._wired = wired
         self._ledger = wired.store.monitor
         self._now = now
+        self._quiet = Quiet(self._ledger, now)
         self._zone = ZoneInfo(wired.settings.schedule.timezone)
         self._kept: dict[tuple[object, ...], _Kept] = {}
         self._lock = threading.Lock()
@@ -184,7 +184,7 @@ class Console:
             counted = count(events, filters.length, filters.step, end, self._zone, judged.negative)
             empty = not counted.moves and not self._ledger.events(None, None, 1)
             done = self._now()
-            kept = _Kept(counted, done + max(_KEPT, _KEPT_TIMES * (done - started)), empty)
+            kept = _Kept(counted, kept_until(started, done), empty)
             self._kept = {name: one for name, one in self._kept.items() if one.until > done and name != key}
             while len(self._kept) >= _KEPT_COUNTS:
                 self._kept.pop(next(iter(self._kept)))
@@ -204,9 +204,8 @@ class Console:
 
     def _cards(self, frame: Frame, alerts: list[Alert]) -> tuple[AlertCard, ...]:
         judged = self._rules()
-        quiet = quiet_since(self._ledger, alerts, judged.negative, frame.made_at)
         texts = self._ledger.texts(id for one in alerts for id in one.quoted[:MOST_QUOTED])
-        return alert_cards(frame, alerts, texts, quiet, judged.limits.quiet_days)
+        return alert_cards(frame, alerts, texts, self._quiet.since(judged), judged.limits.quiet_days)
 
     def _lately(self, alert: Alert) -> bool:
         return alert.resolved_at is not None and alert.resolved_at >= self._now() - _OVER_FOR

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 from zoneinfo import ZoneInfo
 
 from assistant.errors import UsageError
@@ -15,6 +16,11 @@ from ui import terminal
 from ui.alerts import Move, change, shown
 from ui.monitoring import rules, trained_thresholds
 from ui.wiring import connect, read_settings
+
+if TYPE_CHECKING:
+    from assistant.monitor.events import Alert
+    from assistant.settings import Settings
+    from assistant.store import Store
 
 
 def run_alerts(*, state: str | None, as_json: bool) -> None:
@@ -33,12 +39,11 @@ def run_alerts(*, state: str | None, as_json: bool) -> None:
     store = connect(settings, home())
     try:
         found = store.monitor.alerts(state=state)  # type: ignore[arg-type]
-        judged = rules(settings, trained_thresholds(home()))
-        quiet = {} if as_json else quiet_since(store.monitor, found, judged.negative, datetime.now(UTC))
+        quiet = _quiet(store, settings, found)
     finally:
         store.close()
     if as_json:
-        terminal.say_json([shown(one) for one in found])
+        terminal.say_json([shown(one, quiet) for one in found])
         return
     if not found:
         terminal.say("no alerts; `deskhand monitor look` looks now")
@@ -102,7 +107,15 @@ def run_look(*, as_json: bool) -> None:
         watcher = Watcher(wired.settings, wired.store, make_senders(wired.settings), thresholds=thresholds)
         with terminal.Steps(quiet=as_json) as steps:
             steps.line("reading what is new; past conversations are read once")
-            look = watcher.look(lambda: datetime.now(UTC), serving.understander)
+            waiting = wired.store.monitor.count_unread(serving.understander.versions.get("sentiment", ""))
+            done = 0
+
+            def progress(count: int) -> None:
+                nonlocal done
+                done += count
+                steps("reading past messages", done, max(done, waiting))  # more may come in meanwhile
+
+            look = watcher.look(lambda: datetime.now(UTC), serving.understander, progress=progress)
         watcher.close()
     finally:
         wired.close()
@@ -131,9 +144,15 @@ def _change(id: str, move: Move, by: str, *, as_json: bool) -> None:
     store = connect(settings, home())
     try:
         done = change(store.monitor, settings, id, move, by, datetime.now(UTC))
+        quiet = _quiet(store, settings, [done.alert]) if as_json else {}
     finally:
         store.close()
     if as_json:
-        terminal.say_json({**shown(done.alert), "changed": done.changed})
+        terminal.say_json({**shown(done.alert, quiet), "changed": done.changed})
     else:
         terminal.say(f"{id} is {move} by {by}" if done.changed else f"{id} was {done.alert.state} already")
+
+
+def _quiet(store: Store, settings: Settings, alerts: Sequence[Alert]) -> dict[str, datetime]:
+    judged = rules(settings, trained_thresholds(home()))
+    return quiet_since(store.monitor, alerts, judged.negative, datetime.now(UTC))

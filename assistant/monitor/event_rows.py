@@ -7,7 +7,7 @@ the events tell: ``trend.py`` and the detectors come after.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -94,7 +94,7 @@ def stream(
     after: Place | None = None,
     until: datetime | None = None,
     page: int = _PAGE,
-    only: Stream | None = None,
+    only: Collection[Stream] | None = None,
 ) -> Iterator[Event]:
     """Read customers' messages, live and past, as one stream.
 
@@ -105,7 +105,7 @@ def stream(
         after: Begin behind this place; ``None`` begins at the beginning.
         until: End before this time.
         page: How many rows are fetched at once.
-        only: Read this stream alone.
+        only: Read these streams alone.
 
     Returns:
         Events in order of (at, id), each id once.
@@ -113,7 +113,7 @@ def stream(
     live = _paged(database, partial(_live_rows, only), _live_event, after, until, page)
     past = _paged(database, partial(_past_rows, only), _past_event, after, until, page)
     if only is not None:
-        live = (event for event in live if event.topic == only.topic and event.locale == only.locale)
+        live = (event for event in live if Stream(event.topic, event.locale) in only)
     return merge(live, past, key=lambda event: (event.at, event.id))
 
 
@@ -192,15 +192,16 @@ def _paged(
 
 
 def _live_rows(
-    only: Stream | None, connection: Connection, after: Place | None, until: datetime | None, page: int
+    only: Collection[Stream] | None, connection: Connection, after: Place | None, until: datetime | None, page: int
 ) -> Sequence[Any]:
     said, held = schema.messages, schema.conversations
     understood = sa.cast(said.c.understanding, sa.Text)  # as text: orjson parses it faster than the driver, and only once
     query = sa.select(said.c.id, said.c.at, said.c.conversation_id, understood, held.c.lang, held.c.channel)
     query = query.join(held, held.c.id == said.c.conversation_id).where(schema.WRITTEN_BY_CUSTOMER)
-    if only is not None and only.topic not in ("", OUT_OF_SCOPE):
+    topics = {one.topic for one in only or ()}
+    if only is not None and topics.isdisjoint(("", OUT_OF_SCOPE)):
         # No more than a first sieve: whether the topic is out of scope after all, and the locale, is seen in the event.
-        query = query.where(sa.type_coerce(said.c.understanding, sa.JSON)["intents", 0, "name"].as_string() == only.topic)
+        query = query.where(sa.type_coerce(said.c.understanding, sa.JSON)["intents", 0, "name"].as_string().in_(sorted(topics)))
     return _page_of(connection, query, said, after, until, page)
 
 
@@ -229,7 +230,7 @@ _UNKNOWN = Chances(0.0, 0.0)
 
 
 def _past_rows(
-    only: Stream | None, connection: Connection, after: Place | None, until: datetime | None, page: int
+    only: Collection[Stream] | None, connection: Connection, after: Place | None, until: datetime | None, page: int
 ) -> Sequence[Any]:
     read, past = schema.readings, schema.transcripts
     emotions = sa.cast(read.c.emotions, sa.Text)
@@ -237,7 +238,8 @@ def _past_rows(
     query = sa.select(read.c.id, read.c.at, read.c.source_id, read.c.transcript_id, past.c.channel, *own)
     query = query.join(past, sa.and_(past.c.source_id == read.c.source_id, past.c.id == read.c.transcript_id))
     if only is not None:
-        query = query.where(read.c.topic == only.topic, read.c.locale == only.locale)
+        named = (sa.and_(read.c.topic == one.topic, read.c.locale == one.locale) for one in only)
+        query = query.where(sa.or_(sa.false(), *named))
     return _page_of(connection, query, read, after, until, page)
 
 

@@ -41,7 +41,7 @@ def explain(ledger: Ledger, rules: Rules, signal: Signal) -> dict[str, Any]:
         customers, ``actions`` (counts of send, clarify, handoff) and ``last_time`` (the alert before on this topic, or None).
     """
     begin, end = Place(signal.since - _BEFORE, ""), signal.at + _MOMENT
-    stream = list(ledger.stream(begin, end, Stream(signal.topic, signal.locale)))
+    stream = list(ledger.stream(begin, end, [Stream(signal.topic, signal.locale)]))
     own = [one for one in stream if one.at >= signal.since and rules.negative(one)][-_MOST:]
     others: Sequence[Event] = [one for one in stream if one.at < signal.since]
     if len(others) < _ENOUGH:  # too little of a past: against everything its locale wrote, which takes long to read

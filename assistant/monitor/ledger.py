@@ -48,7 +48,9 @@ class Ledger:
 
     # What customers wrote
 
-    def stream(self, after: Place | None = None, until: datetime | None = None, only: Stream | None = None) -> Iterator[Event]:
+    def stream(
+        self, after: Place | None = None, until: datetime | None = None, only: Collection[Stream] | None = None
+    ) -> Iterator[Event]:
         """Read what customers wrote, live and past, in order of (at, id); see ``event_rows.stream``."""
         return event_rows.stream(self._database, after, until, only=only)
 
@@ -63,6 +65,10 @@ class Ledger:
     def unread_turns(self, version: str, limit: int, after: str | None = None) -> list[UnreadTurn]:
         """List past turns that a sentiment adapter's version has not read; see ``readings.unread_turns``."""
         return readings.unread_turns(self._database, version, limit, after)
+
+    def count_unread(self, version: str) -> int:
+        """Count the past turns that a sentiment adapter's version has not read; see ``readings.count_unread``."""
+        return readings.count_unread(self._database, version)
 
     def add_readings(self, read: Iterable[Reading]) -> int:
         """Put away what the adapters made of past turns, and say of how many; see ``readings.add_readings``."""

@@ -65,17 +65,9 @@ def unread_turns(database: Database, version: str, limit: int, after: str | None
     Raises:
         StoreError: ``after`` is no such id, or the database fails.
     """
-    turns, past, read = schema.transcript_turns, schema.transcripts, schema.readings
+    turns, past = schema.transcript_turns, schema.transcripts
     key = (turns.c.source_id, turns.c.transcript_id, turns.c.position)
-    moment = sa.func.coalesce(turns.c.at, past.c.started_at)
-    query = (
-        sa.select(*key, moment, turns.c.text, past.c.lang)
-        .join(past, sa.and_(past.c.source_id == turns.c.source_id, past.c.id == turns.c.transcript_id))
-        .outerjoin(read, sa.and_(same_turn(read, turns), read.c.version == version))
-        .where(turns.c.role == "customer", read.c.source_id.is_(None), moment.is_not(None))
-        .order_by(*key)
-        .limit(max(limit, 0))
-    )
+    query = _unread(version, *key, _WRITTEN_AT, turns.c.text, past.c.lang).order_by(*key).limit(max(limit, 0))
     if after is not None:
         query = query.where(sa.tuple_(*key) > sa.tuple_(*_key(after), types=[column.type for column in key]))
     with database.reading() as connection:
@@ -83,6 +75,25 @@ def unread_turns(database: Database, version: str, limit: int, after: str | None
             UnreadTurn(turn_id(source, id, position), provenance.transcript_ref(source, id), at, text, lang)
             for source, id, position, at, text, lang in connection.execute(query)
         ]
+
+
+def count_unread(database: Database, version: str) -> int:
+    """Count the past turns that a sentiment adapter's version has not read.
+
+    Args:
+        database: An open database.
+        version: The adapter's version; an empty one reads nothing.
+
+    Returns:
+        How many ``unread_turns`` would list.
+
+    Raises:
+        StoreError: The database fails.
+    """
+    if not version:
+        return 0
+    with database.reading() as connection:
+        return int(connection.execute(_unread(version, sa.func.count())).scalar_one())
 
 
 def add_readings(database: Database, readings: Iterable[Reading]) -> int:
@@ -141,6 +152,21 @@ def turn_id(source_id: str, transcript_id: str, position: int) -> str:
         The id of its event; padded, so that turns of one moment come in their order.
     """
     return f"{provenance.transcript_ref(source_id, transcript_id)}#{position:04d}"
+
+
+_WRITTEN_AT = sa.func.coalesce(schema.transcript_turns.c.at, schema.transcripts.c.started_at)
+
+
+def _unread(version: str, *columns: Any) -> sa.Select[Any]:
+    """Select columns of the customers' turns with a time that a version has not read."""
+    turns, past, read = schema.transcript_turns, schema.transcripts, schema.readings
+    return (
+        sa.select(*columns)
+        .select_from(turns)
+        .join(past, sa.and_(past.c.source_id == turns.c.source_id, past.c.id == turns.c.transcript_id))
+        .outerjoin(read, sa.and_(same_turn(read, turns), read.c.version == version))
+        .where(turns.c.role == "customer", read.c.source_id.is_(None), _WRITTEN_AT.is_not(None))
+    )
 
 
 def same_turn(one: sa.Table, other: sa.Table) -> sa.ColumnElement[bool]:

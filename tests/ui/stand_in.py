@@ -104,4 +104,6 @@ def wired(folder: Path, tokens: tuple[str, ...] = (), url: str = "") -> Iterator
             ],
         )
         settings = Settings(company=Company(name="Fern & Co", languages=("en", "zh")), serve=Serve(tokens=tokens))
-        yield SimpleNamespace(assistant=StandIn(store), store=store, settings=settings, home=folder, notes=())
+        parts = SimpleNamespace(assistant=StandIn(store), store=store, settings=settings, home=folder, notes=())
+        parts.serving = lambda: SimpleNamespace(understander=SimpleNamespace(mood_thresholds={}))
+        yield parts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,25 @@ def test_one_alert_comes_with_the_texts_that_are_still_there(client: TestClient)
     assert told["typical"] == [{"id": "transcript:s9/c0#0000", "text": ANGRY}]
     assert told["versions"]["sentiment"] == {"s-1": 31}
     assert "alert_9" in problem(client.get("/v1/alerts/alert_9"), 404)
+
+
+def test_an_alert_says_since_when_its_customers_are_quiet_and_asking_often_reads_once(
+    parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+    ledger = type(parts.store.monitor)
+    stream = ledger.stream
+    monkeypatch.setattr(ledger, "stream", lambda *given: read.append(given) or stream(*given))
+    with TestClient(served(parts)) as client:
+        assert client.get("/v1/alerts/alert_1").json()["quiet_since"] is None
+    read.clear()
+    with TestClient(served(parts, lambda: NOW + timedelta(days=3))) as client:
+        (told,) = client.get("/v1/alerts").json()["alerts"]
+        assert datetime.fromisoformat(told["quiet_since"]) == NOW - timedelta(minutes=5)
+        assert client.get("/v1/alerts/alert_1").json()["quiet_since"] == told["quiet_since"] and len(read) == 1
+        taken = client.post("/v1/alerts/alert_1/acknowledge", json={"by": "Ada"}).json()
+        assert taken["quiet_since"] == told["quiet_since"]
+        assert client.post("/v1/alerts/alert_1/resolve", json={"by": "Ada"}).json()["quiet_since"] is None
 
 
 def test_a_figure_that_json_cannot_say_is_null(client: TestClient, parts: Any) -> None:

@@ -247,14 +247,27 @@ def test_pages_may_run_no_foreign_script_and_are_kept_by_nobody(client: TestClie
     assert client.get("/console/console.py").status_code == 404
 
 
-def test_a_second_viewer_costs_no_second_reading(client: TestClient, parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    read: list[Place | None] = []
+def test_a_second_viewer_costs_no_second_reading_and_more_alerts_no_more(
+    client: TestClient, parts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in range(5):
+        parts.store.monitor.raise_alert(alert(f"alert_{place}", "returns", also=(f"topic_{place}/zh",)))
+    read: list[Any] = []
     ledger = type(parts.store.monitor)
     stream = ledger.stream
-    monkeypatch.setattr(ledger, "stream", lambda self, after=None, until=None: read.append(after) or stream(self, after, until))
-    for path in ("/console", "/console?topic=returns", "/console/topic?topic=delivery_status&locale=en"):
+
+    def counted(self: Any, after: Place, until: datetime, only: Any = None) -> Iterator[Event]:
+        read.append((NOW - after.at, only is None))
+        return stream(self, after, until, only)
+
+    monkeypatch.setattr(ledger, "stream", counted)
+    for path in ("/console", "/console?topic=returns", "/console/topic?topic=delivery_status&locale=en", "/console"):
         assert client.get(path).status_code == 200
-    assert len(read) == 1 and read[0] is not None and NOW - read[0].at < timedelta(days=15)
+    (figures, whole), (quiet, all_streams) = read
+    assert whole and timedelta(days=14) <= figures < timedelta(days=15)
+    assert not all_streams and quiet == NOW - alert().signal.at
+    parts.store.monitor.raise_alert(alert("alert_new"))
+    assert client.get("/console").status_code == 200 and len(read) == 3
 
 
 def test_counting_takes_each_message_once_and_leaves_out_what_is_outside() -> None:

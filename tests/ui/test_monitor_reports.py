@@ -15,6 +15,7 @@ import pytest
 
 from assistant.database import sqlite_url
 from assistant.errors import DeskhandError, UsageError
+from assistant.monitor.events import Alert, Signal
 from assistant.monitor.ledger import Reading
 from assistant.monitor.report_records import Period
 from assistant.records import Transcript, TranscriptTurn
@@ -228,6 +229,24 @@ def test_moments_are_read_with_their_zone_or_in_the_settings_zone(written: str, 
 def test_moments_at_the_end_of_the_world_are_refused(written: str) -> None:
     with pytest.raises(UsageError, match="--since"):
         read_moment("--since", written, NOW, BERLIN)
+
+
+# Alerts
+
+
+def test_alerts_say_since_when_their_customers_are_quiet(run: Run, tmp_path: Path) -> None:
+    home = tmp_path / "other"
+    home.mkdir()
+    last = datetime(2025, 2, 10, 12, tzinfo=UTC)
+    fill(home, [last - timedelta(hours=hour) for hour in range(300)])
+    signal = Signal("number", "delivery", "en", last - timedelta(days=3), last - timedelta(days=4), 31, 8.0, 40, 0.01, 3.9)
+    with open_store(sqlite_url(home / "deskhand.db")) as store:
+        store.monitor.raise_alert(Alert("alert_1", "delivery", "en", signal, "open", signal.at))
+        heard = max(event.at for event in store.monitor.stream() if event.negative > 0.5)
+    (told,) = json.loads(run("alerts", "--json", home=home).out)
+    assert told["quiet_since"] == heard.isoformat() and timedelta(0) <= last - heard < timedelta(days=1)
+    assert f"quiet since {heard.astimezone(BERLIN):%Y-%m-%d %H:%M}" in run("alerts", home=home).out
+    assert json.loads(run("resolve", "alert_1", "--by", "Ada", "--json", home=home).out)["quiet_since"] is None
 
 
 # Backtest

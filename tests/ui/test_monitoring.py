@@ -69,7 +69,9 @@ def test_past_turns_are_read_once_and_become_events(store: Store) -> None:
     ingest(store, 3)
     reader: Any = Reader()
     done: list[int] = []
+    assert store.monitor.count_unread("s1") == 3 and store.monitor.count_unread("") == 0
     assert read_past(store.monitor, reader, progress=done.append) == 3 and sum(done) == 3
+    assert store.monitor.count_unread("s1") == 0 and store.monitor.count_unread("s2") == 3
     assert read_past(store.monitor, reader) == 0 and len(reader.seen) == 3
     (event, *_) = store.monitor.stream()
     assert (event.topic, event.version, event.intent_version, event.emotions) == ("delivery", "s1", "i1", {"anger": 0.6})

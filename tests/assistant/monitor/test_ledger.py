@@ -93,8 +93,8 @@ def test_one_stream_alone_is_what_all_messages_say_of_it(store: Store) -> None:
     for one in (*found, Stream("never heard of", "en")):
         wanted = [event for event in told if (event.topic, event.locale) == (one.topic, one.locale)]
         for page in (1, 3, 100):
-            assert list(stream(store.monitor._database, page=page, only=one)) == wanted
-        assert list(store.monitor.stream(None, NOON + 5 * MINUTE, one)) == [e for e in wanted if e.at < NOON + 5 * MINUTE]
+            assert list(stream(store.monitor._database, page=page, only=[one])) == wanted
+        assert list(store.monitor.stream(None, NOON + 5 * MINUTE, [one])) == [e for e in wanted if e.at < NOON + 5 * MINUTE]
 
 
 def test_probabilities_behind_a_stored_sentiment_are_exact() -> None:
