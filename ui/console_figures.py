@@ -52,7 +52,7 @@ def plots(
         zone: Of its times.
         points: The range's steps.
         before: Those of the range before.
-        alerts: Whose time is shaded.
+        alerts: Whose time is marked.
         versions: Changes of adapter versions, in order of time; the newest are marked.
 
     Returns:

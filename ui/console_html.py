@@ -242,7 +242,7 @@ def table(frame: Frame, counted: Counted, chosen: Sequence[Move]) -> tuple[Table
         points = counted.points(lambda topic, locale, own=move: (topic, locale) == (own.topic, own.locale))  # type: ignore[misc]
         change = move.movement.share
         ratio, low, high = (number(value, 1) for value in (change.ratio, change.interval.low, change.interval.high))
-        if not (move.before.messages and move.now.messages and math.isfinite(change.ratio)):
+        if move.too_few or not (move.before.messages and move.now.messages and math.isfinite(change.ratio)):
             ratio = low = high = ""
         rows.append(TableRow(move, ratio, low, high, spark(frame.lang, frame.zone, move, points)))
     return tuple(rows)

@@ -37,7 +37,7 @@ class Plot:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of the time axis that is shaded."""
+    """A stretch of the time axis that is marked."""
 
     since: datetime
     until: datetime
@@ -58,7 +58,7 @@ def course(
         points: The period's steps, at least one.
         before: Those of the period before, drawn as a dashed line at the same place.
         marks: Moments to mark with 1, 2, 3 …
-        spans: Stretches to shade, such as alerts.
+        spans: Stretches to mark with a thin line at the upper edge and a stroke where they begin, such as alerts.
         zone: Of the dates on the axis.
         name: Tells this picture from the others of the page; letters and digits.
         alt: What it shows, in words.
@@ -70,8 +70,7 @@ def course(
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.15))
     for axes in (above, below):
         calm(axes)
-        for span in spans:
-            axes.axvspan(place(span.since), place(span.until), color=BAD, alpha=0.09, linewidth=0)
+    _strip(spans, above)
     _share_line(above, points, before)
     start, end = points[0].start, points[-1].end
     _mark(marks, above, below)
@@ -161,6 +160,14 @@ def _share_line(axes: Axes, points: Sequence[Point], before: Sequence[Point]) ->
 
     axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+
+
+def _strip(spans: Sequence[Span], axes: Axes) -> None:
+    """Draw stretches as a thin line at the upper edge: shading would cover all of a picture in which many lie together."""
+    for span in spans:
+        start, end = place(span.since), place(span.until)
+        axes.axvspan(start, end, ymin=0.975, color=BAD, alpha=0.55, linewidth=0)
+        axes.axvline(start, ymin=0.93, color=BAD, linewidth=1.6)
 
 
 def _mark(marks: Sequence[datetime], above: Axes, *below: Axes) -> None:

@@ -19,6 +19,8 @@ from assistant.monitor.trend import Movement, Point, Step, Tally, start_of
 from assistant.records import Action
 
 Verdict = Literal["worse", "better", "steady", "new", "gone"]
+#: An interval of a ratio that spans this factor holds both half and double; below so many messages nothing negative says little.
+_NOT_TOLD_APART, _FEW_MESSAGES = 4.0, 100
 FigureName = Literal["deflection", "handoffs", "abstentions", "ratings", "p50_ms", "p95_ms"]
 
 
@@ -111,6 +113,13 @@ class Move:
     movement: Movement
     p_value: float
     verdict: Verdict
+
+    @property
+    def too_few(self) -> bool:
+        """Whether nothing can be said: not even halved and doubled are told apart, and what is seen is none of both."""
+        change = self.movement.share
+        small = min(self.now.messages, self.before.messages) < _FEW_MESSAGES or bool(self.now.negative + self.before.negative)
+        return self.verdict == "steady" and small and change.interval.high > _NOT_TOLD_APART * change.interval.low
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ ENGLISH = {
     "course_caption": "Share of negative messages, and number of messages",
     "course_note": "Above: share of negative messages with its 95% interval; dashed: the period before. Below: all messages, "
     "negative ones in red. One step is {step}.",
-    "course_spans": "Shaded: an alert was open.",
+    "course_spans": "Red line at the top: an alert was open, from the stroke on.",
     "course_alt": "Share of negative messages over time: {share} of {messages} in the period, {before} before; "
     "highest {top} at {at}.",
     "versions_note": "Numbered lines: another adapter version began to work.",
@@ -251,7 +251,7 @@ CHINESE = {
     "course": "走势",
     "course_caption": "负面消息占比与消息数量",
     "course_note": "上图：负面消息占比及其 95% 区间，虚线为上期。下图：全部消息，红色为负面。每一格为{step}。",
-    "course_spans": "阴影：警报期间。",
+    "course_spans": "上方红线：警报期间，竖线为开始。",
     "course_alt": "负面消息占比走势：本期 {messages} 条消息中占 {share}，上期 {before}；最高为 {at} 的 {top}。",
     "versions_note": "带编号的竖线：适配器版本更换。",
     "version_mark": "{at}：{task} {version}（此前：{before}）",

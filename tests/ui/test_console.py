@@ -80,6 +80,25 @@ def test_trends_compare_each_topic_with_the_range_before(client: TestClient) -> 
     assert "<caption>" in page and 'class="plot" role="img" aria-label="Share of negative messages over time' in page
 
 
+def test_what_few_messages_cannot_tell_is_said_in_words_and_not_in_ratios(client: TestClient) -> None:
+    for lang, words in (("en", "too few to tell"), ("zh", "数量太少，无法判断")):
+        page = client.get("/console", params={"range": "24h", "lang": lang}).text
+        row = next(part for part in page.partition("<tbody>")[2].split("<tr>") if "topic=returns" in part)
+        assert words in text_of(row) and "×" not in text_of(row)
+
+
+def test_open_alerts_are_marked_in_the_plot_and_do_not_cover_it(client: TestClient, parts: Any) -> None:
+    parts.store.monitor.raise_alert(alert("alert_2", "returns", opened_at=NOW - timedelta(days=20)))
+    page = client.get("/console?range=28d").text
+    plot = next(one for one in re.findall(r'<svg class="plot".*?</svg>', page, re.S))
+    red = re.findall(r'<path d="([^"]*)"[^>]*style="[^"]*fill: #b4232f; opacity: 0.55', plot)
+    assert len(red) == 2
+    for path in red:
+        heights = [float(number) for number in re.findall(r"-?[\d.]+", path)[1::2]]
+        assert max(heights) - min(heights) < 8
+    assert "Red line at the top" in text_of(page)
+
+
 def test_topic_and_language_narrow_the_table_down(client: TestClient) -> None:
     page = text_of(client.get("/console?topic=returns&range=28d").text).partition("strongest evidence")[2]
     assert "returns" in page and "delivery status" not in page

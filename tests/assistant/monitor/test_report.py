@@ -108,6 +108,20 @@ def test_more_unhappy_customers_at_the_same_share_are_worse_but_fewer_are_not_be
     assert (more.verdict, fewer.verdict) == ("worse", "steady")
 
 
+def test_where_not_even_half_and_double_are_told_apart_a_change_is_too_small_to_tell() -> None:
+    before = WEEK.before()
+
+    def told(now: tuple[int, int], then: tuple[int, int]) -> bool:
+        steady = [event for n in range(20) for part in (before, WEEK) for event in messages(part, 40, 10, f"other{n}")]
+        moves = report([*messages(WEEK, *now), *messages(before, *then), *steady]).moves
+        return not next(one for one in moves if one.topic == "delivery").too_few
+
+    assert not told((20, 0), (20, 3)) and not told((40, 4), (40, 5)) and not told((6, 0), (9, 0))
+    assert told((300, 90), (300, 96)), "enough to call it steady"
+    assert told((400, 0), (400, 0)), "as steady as can be"
+    assert told((60, 40), (60, 10)), "worse"
+
+
 def test_a_topic_seen_for_the_first_time_is_new_and_worse_only_with_evidence() -> None:
     assert report(messages(WEEK, 5, 1)).moves[0].verdict == "new"
     assert report(messages(WEEK, 30, 25)).moves[0].verdict == "worse"
