@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,10 +33,9 @@ from finetune.examples import OUT_OF_SCOPE, Labelled, check_labels, digest
 from finetune.fitting import Fitted, fit, write_version
 from finetune.head_start import SCALE, imprint, probe
 from finetune.loop import Learner
-from finetune.losses import class_weights, contrastive, soft_cross_entropy
+from finetune.losses import class_weights, contrastive
 from finetune.ranks import Ranks
 from finetune.recipe import Progress, Run, TrainSettings
-from finetune.soften import out_of_sample
 
 if TYPE_CHECKING:
     import torch
@@ -122,8 +121,6 @@ def train_classifier(
         raise TrainingError(f"validation holds none of the labels that are trained ({', '.join(names[:5])}, …)")
     data = _Rows(training, held, names)
     checksum = digest(training) + digest(held)
-    if run.settings.soften:
-        data.answers = _answers(run, encoder, training, names, checksum, ranks)
     fitted = _fit(run, encoder, data, checksum, ranks)
     history = fitted.history
     with torch.inference_mode():
@@ -131,11 +128,7 @@ def train_classifier(
     temperature = fit_temperature(logits, data.truth)
     chances = softmax(logits / temperature)
     if run.settings.refit:
-        every = [*training, *held]
-        data = _Rows(every, held, names)
-        if run.settings.soften:
-            data.answers = _answers(run, encoder, every, names, "refit" + checksum, ranks)
-        fitted = _fit(run, encoder, data, checksum, ranks, until=_best_epochs(history))
+        fitted = _fit(run, encoder, _Rows([*training, *held], held, names), checksum, ranks, until=_best_epochs(history))
     more = finish(fitted, chances, held) if finish else Finished(thresholds=choose_thresholds(chances, data.truth, names))
     scores = {f"validation_{key}": value for key, value in classification_figures(chances, data.truth, names).items()}
     head: Any = fitted.learner.head
@@ -165,25 +158,6 @@ def _fit(
     return fit(run, encoder, len(data.texts), build, training_set, ranks, until)
 
 
-def _answers(
-    run: Run, encoder: Encoder, rows: Sequence[Labelled], names: Sequence[str], checksum: str, ranks: Ranks | None
-) -> NDArray[np.float32]:
-    """Return what classifiers say of rows they did not learn from ``(n, C)``; the part that is asked about chooses the epoch."""
-    import torch
-
-    own = replace(run, settings=replace(run.settings, soften=0.0, seeds=1))
-
-    def teach(learned: list[int], asked: list[int]) -> NDArray[np.float32]:
-        part = _Rows([rows[row] for row in learned], [rows[row] for row in asked], names)
-        fitted = _fit(own, encoder, part, f"{checksum} without {asked[0]}", ranks)
-        with torch.inference_mode():
-            logits = fitted.learner.predict()
-        return softmax(logits / fit_temperature(logits, part.truth))
-
-    targets = [names.index(row.label) for row in rows]
-    return out_of_sample(teach, targets, len(names), run.settings.teachers, run.settings.seed)
-
-
 def _best_epochs(history: Sequence[Progress]) -> dict[int, int]:
     """Return the epoch that scored best for each seed."""
     best: dict[int, Progress] = {}
@@ -203,7 +177,6 @@ class _Rows:
         self.judged = [example.text for example in validation]
         self.truth = np.array([rows[example.label] for example in validation])
         self.classes = len(names)
-        self.answers: NDArray[np.float32] | None = None
         self.oos = names.index(OUT_OF_SCOPE) if OUT_OF_SCOPE in names else -1  # type: ignore[attr-defined]
 
 
@@ -224,7 +197,6 @@ def _learner(adapted: AdaptedEncoder, data: _Rows, settings: TrainSettings) -> L
     judged, judged_grams = adapted.prepare(data.judged), [hashed(text) for text in data.judged]
     begin = probe if settings.head_start == "probe" else imprint
     begin(head, adapted, states[0], targets)
-    share, answers = settings.soften, None if data.answers is None else torch.from_numpy(data.answers)
 
     def fresh(rng: random.Random) -> None:
         taken[:] = [0 if len(copies) == 1 or rng.random() < 0.5 else rng.randrange(1, len(copies)) for _ in taken]
@@ -240,8 +212,6 @@ def _learner(adapted: AdaptedEncoder, data: _Rows, settings: TrainSettings) -> L
         logits, vectors = scored([states[taken[row]][row] for row in batch], [grams[taken[row]][row] for row in batch])
         wanted = targets[batch]
         value = fn.cross_entropy(logits, wanted, weight=weights, label_smoothing=settings.label_smoothing)
-        if answers is not None:
-            value = (1 - share) * value + share * soft_cross_entropy(logits, answers[batch], weights[wanted])
         return value + settings.contrast * contrastive(vectors, wanted) if settings.contrast else value
 
     def predict() -> NDArray[np.float32]:

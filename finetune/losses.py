@@ -51,18 +51,3 @@ def contrastive(pooled: Tensor, wanted: Tensor, temperature: float = 0.1) -> Ten
     paired = alike.sum(1)
     rows = -(alike * logs).sum(1) / paired.clamp(min=1)
     return rows[paired > 0].mean() if bool((paired > 0).any()) else rows.sum() * 0
-
-
-def soft_cross_entropy(logits: Tensor, answers: Tensor, weights: Tensor) -> Tensor:
-    """Return the cross-entropy against probabilities.
-
-    Args:
-        logits: ``(B, C)``.
-        answers: Probabilities ``(B, C)``.
-        weights: Of the rows ``(B,)``.
-
-    Returns:
-        The weighted mean.
-    """
-    rows = -(answers * logits.log_softmax(1)).sum(1)
-    return (rows * weights).sum() / weights.sum()

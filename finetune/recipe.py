@@ -54,8 +54,6 @@ class TrainSettings:
             frozen encoder, which wants lower rates after it.
         refit: A classifier is trained anew on training and validation rows together, for as many epochs as validation chose.
             Scores, temperature and thresholds are those of the training that validation judged.
-        soften: Share of a classifier's targets that comes from classifiers trained without the example (``finetune/soften.py``).
-        teachers: How many of those; each is trained on all parts but one.
     """
 
     method: str = "lora"
@@ -88,8 +86,6 @@ class TrainSettings:
     seeds: int = 1
     head_start: str = "means"
     refit: bool = False
-    soften: float = 0.0
-    teachers: int = 2
     seed: int = 7
 
     @property
@@ -144,19 +140,14 @@ class TrainSettings:
         if task in ("slots", "dialog"):
             faults += [
                 f"{name} does nothing for {task}; leave it out"
-                for name, on in (
-                    ("head_start = probe", self.head_start == "probe"),
-                    ("refit", self.refit),
-                    ("soften", bool(self.soften)),
-                )
+                for name, on in (("head_start = probe", self.head_start == "probe"), ("refit", self.refit))
                 if on
             ]
         if self.class_weights not in CLASS_WEIGHTS:
             faults.append(f"class_weights {self.class_weights!r} is none of {', '.join(CLASS_WEIGHTS)}")
         if set(self.linears) - set(LINEARS) or not self.linears:
             faults.append(f"linears {', '.join(self.linears) or '(none)'} must be among {', '.join(LINEARS)}")
-        shares = ("dropout", "label_smoothing", "typing_noise", "casing", "token_dropout", "synonyms", "warmup", "average")
-        for name in (*shares, "soften"):
+        for name in ("dropout", "label_smoothing", "typing_noise", "casing", "token_dropout", "synonyms", "warmup", "average"):
             if not 0 <= getattr(self, name) < 1:
                 faults.append(f"{name} = {getattr(self, name)} must be in [0, 1)")
         for name in ("rank", "alpha", "virtual_tokens", "epochs", "batch_size", "accumulate", "patience", "max_tokens", "seeds"):
@@ -165,8 +156,6 @@ class TrainSettings:
         for name in ("learning_rate", "head_learning_rate", "wide_learning_rate", "weight_decay", "contrast", "adversarial"):
             if not 0 <= getattr(self, name) < 100:
                 faults.append(f"{name} = {getattr(self, name)} must not be negative, nor 100 or more")
-        if self.teachers < 2:
-            faults.append(f"teachers = {self.teachers} must be at least 2: none may have learned from what it is asked about")
         if not 0 <= self.replay <= 1:
             faults.append(f"replay = {self.replay} must be in [0, 1]")
         if faults:

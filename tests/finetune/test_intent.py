@@ -240,23 +240,6 @@ def test_a_refit_learns_from_the_validation_rows_too_and_keeps_their_verdict(
     assert not torch.allclose(weights[0], weights[1])
 
 
-def test_teachers_answers_overrule_a_wrong_label(tiny: Encoder, tmp_path: Path) -> None:
-    settings = replace(SETTINGS, layers_from=1, epochs=8, label_smoothing=0.0)
-    mislabelled = next(row for row in TRAINING if row.label == "status")
-    wrong = [replace(row, label="refund") if row == mislabelled else row for row in TRAINING]
-    told = [mislabelled.text]
-    chances = {}
-    for name, soften in (("hard", 0.0), ("soft", 0.9)):
-        run = record(tmp_path / name, settings=replace(settings, soften=soften, teachers=3))
-        made = train_classifier(run, wrong, VALIDATION, tiny)
-        version = read_version(tmp_path / name, tiny.sha256)
-        tiny.set_adapters({"intent": version.weights})
-        found = predict_classes(tiny, "intent", dict(version.head), made.manifest.temperature, told)
-        chances[name] = float(found[0, made.manifest.labels.index("status")])
-    tiny.set_adapters({})
-    assert chances["soft"] > chances["hard"]
-
-
 def test_a_probe_begins_as_logistic_regression_on_the_frozen_encoder(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
     from sklearn.linear_model import LogisticRegression
 

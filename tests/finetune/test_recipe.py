@@ -28,8 +28,6 @@ def test_every_method_can_train_every_task_but_prompts_for_dialog(task: str, met
         ("intent", {"method": "qlora"}, "method 'qlora' is none of lora"),
         ("intent", {"head_start": "svm"}, "head_start 'svm' is none of means, probe"),
         ("slots", {"refit": True}, "refit does nothing for slots"),
-        ("dialog", {"soften": 0.3}, "soften does nothing for dialog"),
-        ("intent", {"soften": 0.3, "teachers": 1}, "teachers = 1 must be at least 2"),
         ("dialog", {"head_start": "probe"}, "head_start = probe does nothing for dialog"),
         ("intent", {"method": "prefix", "seeds": 3}, "cannot be folded into one; choose lora or ia3"),
         ("intent", {"method": "prompt", "adversarial": 0.1}, "virtual tokens share; choose lora or ia3"),
