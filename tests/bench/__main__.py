@@ -24,6 +24,7 @@ PARTS = (
     "intents",
     "tasks",
     "sources",
+    "tuned",
     "speed",
     "effects",
     "forgetting",

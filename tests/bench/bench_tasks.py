@@ -23,9 +23,9 @@ SLOTS = TrainSettings(
     layers_from=0, epochs=4, patience=8, class_weights="none", label_smoothing=0.0, learning_rate=1e-3, average=0.98
 )
 SENTIMENT = TrainSettings(epochs=2, patience=4, average=0.99, layers_from=2)
-DIALOG = TrainSettings(layers_from=2, epochs=2, patience=4, batch_size=128, max_tokens=96, head_learning_rate=1e-3, average=0.98)
+DIALOG = TrainSettings(layers_from=2, epochs=2, patience=4, batch_size=64, max_tokens=96, head_learning_rate=1e-3, average=0.98)
 #: Pairs to learn from; all of them would take hours of two cores. Those of cucom are three times as long.
-PAIRS = {"star": 30_000, "cucom_ecommerce": 5_000}
+PAIRS = {"star": 20_000, "cucom_ecommerce": 5_000}
 
 
 def main(data: Path) -> list[dict[str, Any]]:
