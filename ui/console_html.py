@@ -215,9 +215,13 @@ def alert_cards(
     Returns:
         One card for each.
     """
+
+    def known(ids: Iterable[str]) -> dict[str, str]:
+        return {id: texts[id] for id in ids if id in texts}
+
     cards = []
     for alert in alerts:
-        (row,) = alert_rows([alert], (), texts, _EVER, is_negative)
+        (row,) = alert_rows([alert], (), known, _EVER, is_negative)
         said = tuple(Quote(id, _cut(texts[id], 600)) for id in alert.quoted[:MOST_QUOTED] if id in texts)
         look = frame.filters.query(topic=alert.topic, locale=alert.locale, **_around(alert, frame))
         cards.append(

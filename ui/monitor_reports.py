@@ -241,18 +241,13 @@ def _data(store: Store, settings: Settings, place: Path, period: Period, now: da
     zone = ZoneInfo(settings.schedule.timezone)
     period = Period(period.since.astimezone(zone), period.until.astimezone(zone))
     before, ledger = period.before(), store.monitor
-    events = list(ledger.stream(Place(before.since, ""), period.until))
-    alerts = ledger.alerts()
-    quoted = [id for one in alerts for id in one.quoted]
-    texts = ledger.texts([*(one.id for one in events if one.at >= period.since), *quoted])
-    answered = ledger.answered(before.since, period.until)
     judged = rules(settings, trained_thresholds(place))
     return build(
         period,
-        events,
-        alerts,
-        answered,
-        texts=texts,
+        ledger.stream(Place(before.since, ""), period.until),
+        ledger.alerts(),
+        ledger.answered(before.since, period.until),
+        texts=ledger.texts,
         zone=zone,
         made_at=now,
         negative=judged.negative,

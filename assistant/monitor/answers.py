@@ -94,7 +94,7 @@ def answered(database: Database, since: datetime, until: datetime) -> Iterator[A
             judged.c.rating,
             bot.c.latency_ms,
             bot.c.versions,
-            asked.c.text,
+            sa.func.length(sa.func.trim(asked.c.text)).label("length"),
         )
         .join(bot, bot.c.reply_to == asked.c.id)
         .join(held, held.c.id == asked.c.conversation_id)
@@ -119,5 +119,5 @@ def answered(database: Database, since: datetime, until: datetime) -> Iterator[A
                 rating=row.rating,
                 latency_ms=row.latency_ms or 0.0,
                 versions=row.versions or {},
-                question=row.text,
+                asked=row.length or 0,
             )

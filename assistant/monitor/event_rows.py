@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from heapq import merge
+from sys import intern
 from typing import Any
 
 import orjson
@@ -215,14 +216,14 @@ def _live_event(row: Any) -> Event:
         id,
         provenance.conversation_ref(conversation),
         at,
-        topic,
-        locale,
-        channel or "",
-        versions.get("sentiment", "") if felt else "",
+        intern(topic),
+        intern(locale),
+        intern(channel or ""),
+        intern(versions.get("sentiment", "") if felt else ""),
         chances.negative,
         chances.positive,
         known.get("emotions") or {},
-        versions.get("intent", ""),
+        intern(versions.get("intent", "")),
     )
 
 
@@ -247,4 +248,5 @@ def _past_event(row: Any) -> Event:
     id, at, source, transcript, channel, topic, locale, version, negative, positive, emotions, intent_version = row
     felt = {} if emotions == "{}" else orjson.loads(emotions)
     ref = provenance.transcript_ref(source, transcript)
-    return Event(id, ref, at, topic, locale, channel or "", version, negative, positive, felt, intent_version)
+    names = (intern(topic), intern(locale), intern(channel or ""), intern(version))  # few, and there are a million events
+    return Event(id, ref, at, *names, negative, positive, felt, intern(intent_version))

@@ -20,10 +20,11 @@ from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
 from assistant.errors import UsageError
+from assistant.monitor import report_quotes as quotes
 from assistant.monitor import report_tables as tables
 from assistant.monitor.events import Alert, Event
 from assistant.monitor.report_figures import Plot, Span, course, dumbbell, small_course
-from assistant.monitor.report_records import Answered, Period, ReportData, Series, Service
+from assistant.monitor.report_records import Answered, Period, ReportData, Series, Service, Texts
 from assistant.monitor.report_text import words_of
 from assistant.monitor.trend import Judge, Step, Stream, Tally, Trend, Wanted, is_negative, movement, start_of
 from assistant.monitor.trend import build as count
@@ -52,7 +53,7 @@ def build(
     alerts: Iterable[Alert],
     answered: Iterable[Answered],
     *,
-    texts: Mapping[str, str],
+    texts: Texts,
     zone: tzinfo,
     made_at: datetime,
     negative: Judge = is_negative,
@@ -66,7 +67,7 @@ def build(
         events: Customer messages of both periods, any order; others do no harm.
         alerts: Alerts of any time.
         answered: Replies of both periods.
-        texts: Event id -> redacted text, for the messages that may be quoted.
+        texts: Fetches redacted texts by the ids of events; called for what is quoted, and for the questions without an answer.
         zone: Of the days, and of the times shown.
         made_at: When the report is made.
         negative: Whether a message counts as negative, the same as the alerts were raised by.
@@ -90,8 +91,8 @@ def build(
     total, total_then = (sum(one.values(), Tally()) for one in (now, then))
     lengths = [_seconds(one) for one in (period, before)]
     service, service_then = (tables.service(one for one in replies if part.holds(one.at)) for part in (period, before))
-    courses, worst, best = tables.conversation_rows(seen, texts, period)
-    open_questions, open_total = tables.unanswered(replies, period)
+    courses, worst, best = quotes.conversation_rows(seen, texts, period)
+    open_questions, open_total = quotes.unanswered(replies, texts, period)
     return ReportData(
         company=company,
         made_at=made_at.astimezone(zone),

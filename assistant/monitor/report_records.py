@@ -6,7 +6,7 @@ Knows nothing of HTML, files or the store. Before: ``events`` and the stored rep
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Literal
@@ -21,6 +21,8 @@ from assistant.records import Action
 Verdict = Literal["worse", "better", "steady", "new", "gone"]
 #: An interval of a ratio that spans this factor holds both half and double; below so many messages nothing negative says little.
 _NOT_TOLD_APART, _FEW_MESSAGES = 4.0, 100
+#: Fetches redacted texts by the ids of events, without those that are gone; asked only for what a page quotes.
+Texts = Callable[[Iterable[str]], Mapping[str, str]]
 FigureName = Literal["deflection", "handoffs", "abstentions", "ratings", "p50_ms", "p95_ms"]
 
 
@@ -84,7 +86,7 @@ class Answered:
         rating: 1 for thumbs up, -1 for down, None for no rating.
         latency_ms: How long the customer waited for it.
         versions: Task -> adapter version that took part.
-        question: What the customer wrote, redacted; ``""`` where it is not kept.
+        asked: How many characters the customer wrote, 0 where the text is not kept; the text itself is fetched by ``id``.
     """
 
     id: str
@@ -99,7 +101,7 @@ class Answered:
     rating: int | None
     latency_ms: float
     versions: Mapping[str, str] = field(default_factory=dict)
-    question: str = ""
+    asked: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ Pure functions; know nothing of HTML and of languages. Before: ``trend``, ``traj
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,10 +14,10 @@ import numpy as np
 
 from assistant.monitor.comparison import clear_of_noise, compare_shares, wilson
 from assistant.monitor.events import Alert, Event
+from assistant.monitor.report_quotes import quote
 from assistant.monitor.report_records import (
     AlertRow,
     Answered,
-    ConversationRow,
     FigureName,
     LastTime,
     LocaleRow,
@@ -26,19 +26,16 @@ from assistant.monitor.report_records import (
     Service,
     ServiceFigure,
     ServiceRow,
-    Unanswered,
+    Texts,
     Verdict,
     VersionMark,
 )
-from assistant.monitor.trajectory import going_wrong, smoothed, trajectory
 from assistant.monitor.trend import Judge, Stream, Tally, movement
-from assistant.monitor.words import distinctive, group, typical
+from assistant.monitor.words import distinctive, typical
 
-MOST_QUOTED = 180  # characters
-_MOST_CONVERSATIONS, _MOST_UNANSWERED, _MOST_WORDS, _MOST_TYPICAL = 5, 10, 8, 5
-#: Reason codes of replies that found nothing to say. A wish for a person is no question, and a failure not the articles' fault.
-_NOTHING_FOUND = frozenset({"low_evidence", "low_confidence", "out_of_scope", "unsure_twice", "ungrounded"})
-
+#: Texts that an alert's words are looked for in: the newest of its own, and a sample of those before it.
+_MOST_TOLD, _MOST_REST = 300, 2_000
+_MOST_WORDS, _MOST_TYPICAL = 8, 5
 Streams = Mapping[Stream, Tally]
 
 
@@ -85,7 +82,7 @@ def locale_rows(now: Streams, then: Streams) -> tuple[LocaleRow, ...]:
 
 
 def alert_rows(
-    alerts: Iterable[Alert], events: Sequence[Event], texts: Mapping[str, str], period: Period, negative: Judge
+    alerts: Iterable[Alert], events: Sequence[Event], texts: Texts, period: Period, negative: Judge
 ) -> tuple[AlertRow, ...]:
     """Show the alerts that were open at some time of the period, newest first.
 
@@ -94,7 +91,7 @@ def alert_rows(
     Args:
         alerts: Any alerts.
         events: Messages of both periods.
-        texts: Event id -> redacted text.
+        texts: Fetches redacted texts by the ids of events.
         period: The period.
         negative: Whether a message counts as negative.
 
@@ -107,15 +104,17 @@ def alert_rows(
     rows = []
     for alert in sorted(shown, key=lambda one: (one.opened_at, one.id), reverse=True):
         words = _named(alert.details.get("words"))
-        said = tuple(texts[one] for one in _named(alert.details.get("messages")) if one in texts)
+        said = tuple(texts(_named(alert.details.get("messages"))).values())
         if not words or not said:
-            stream = [one for one in events if (one.topic, one.locale) == (alert.topic, alert.locale) and one.id in texts]
+            stream = [one for one in events if (one.topic, one.locale) == (alert.topic, alert.locale)]
             end = alert.resolved_at or period.until
-            ours = [one for one in stream if alert.signal.since <= one.at <= end and negative(one)]
-            told, rest = _texts(ours, texts), _texts((one for one in stream if one.at < alert.signal.since), texts)
+            ours = [one for one in stream if alert.signal.since <= one.at <= end and negative(one)][-_MOST_TOLD:]
+            before = [one for one in stream if one.at < alert.signal.since]
+            before = before[:: max(1, -(-len(before) // _MOST_REST))]
+            told, rest = (list(texts(one.id for one in part).values()) for part in (ours, before))
             words = words or tuple(one.text for one in distinctive(told, rest, _MOST_WORDS))
             said = said or tuple(one.text for one in typical(told, _MOST_TYPICAL))
-        rows.append(_alert_row(alert, words[:_MOST_WORDS], tuple(_quote(text) for text in said[:_MOST_TYPICAL])))
+        rows.append(_alert_row(alert, words[:_MOST_WORDS], tuple(quote(text) for text in said[:_MOST_TYPICAL])))
     return tuple(rows)
 
 
@@ -207,75 +206,6 @@ def changes(first: Mapping[tuple[str, str], datetime], period: Period) -> tuple[
     return tuple(marks)
 
 
-def conversation_rows(
-    events: Sequence[Event], texts: Mapping[str, str], period: Period
-) -> tuple[dict[str, int], tuple[ConversationRow, ...], tuple[ConversationRow, ...]]:
-    """Read every conversation that ended in the period.
-
-    Args:
-        events: Messages of both periods, so that one that began before is read whole.
-        texts: Event id -> redacted text.
-        period: The period.
-
-    Returns:
-        Number of each course; the worst, most evidence of trouble first; the best, largest rise from its low first.
-    """
-    parts: dict[str, list[Event]] = defaultdict(list)
-    for one in {event.id: event for event in events}.values():
-        parts[one.conversation].append(one)
-    ranked: list[tuple[float, float, ConversationRow]] = []
-    for part in parts.values():
-        part.sort(key=lambda one: (one.at, one.id))
-        if period.holds(part[-1].at):
-            scores = [one.positive - one.negative for one in part]
-            row = _conversation_row(part, scores, texts)
-            ranked.append((going_wrong(scores).evidence, row.trajectory.ended - row.trajectory.low, row))
-    counts: Counter[str] = Counter(row.trajectory.course for *_, row in ranked)
-    bad = [one for one in ranked if one[2].trajectory.course in ("came_content_left_angry", "angry_throughout", "mixed")]
-    good = [one for one in ranked if one[2].trajectory.course == "came_angry_left_content"]
-    bad.sort(key=lambda one: (-one[0], one[2].trajectory.ended, one[2].id))
-    good.sort(key=lambda one: (-one[1], one[2].id))
-    worst, best = (tuple(row for *_, row in side[:_MOST_CONVERSATIONS]) for side in (bad, good))
-    return dict(counts), worst, best
-
-
-def unanswered(answered: Iterable[Answered], period: Period) -> tuple[tuple[Unanswered, ...], int]:
-    """Group the questions that no article answered, by nearness of their words.
-
-    A question counts if the assistant found nothing to say to it and nothing was sent later in its conversation either; a
-    customer who asks it twice in one conversation counts once.
-
-    Args:
-        answered: Replies of both periods.
-        period: Questions outside it are left out.
-
-    Returns:
-        The groups most asked, and how many conversations asked such a question in all.
-    """
-    open_questions: dict[str, Answered] = {}
-    for one in sorted(answered, key=lambda one: (one.at, one.id)):
-        if one.action == "send" and one.origin != "social":
-            open_questions.pop(one.conversation, None)
-        elif one.reason in _NOTHING_FOUND and period.holds(one.at) and one.question.strip():
-            # Pressed for an answer, people write less: "well?". The fuller wording says what was asked.
-            known = open_questions.get(one.conversation)
-            if known is None or len(one.question) > len(known.question):
-                open_questions[one.conversation] = one
-    by_locale: dict[str, list[Answered]] = defaultdict(list)
-    for one in open_questions.values():
-        by_locale[one.locale].append(one)
-    rows = []
-    for locale, part in by_locale.items():
-        said = [one.question for one in part]
-        for found in group(said):
-            members = [part[at] for at in found.members]
-            rest = [text for at, text in enumerate(said) if at not in set(found.members)]
-            words = distinctive([one.question for one in members], rest, 4) if len(members) > 1 else ()
-            rows.append(_unanswered_row(locale, members, said[found.middle], tuple(one.text for one in words)))
-    rows.sort(key=lambda row: (-row.count, -row.last_at.timestamp(), row.question))
-    return tuple(rows[:_MOST_UNANSWERED]), len(open_questions)
-
-
 def _verdict(row: Move, news: bool) -> Verdict:
     if not row.now.messages:
         return "gone"
@@ -358,41 +288,3 @@ def _last_time(value: object) -> LastTime | None:
     hours = value.get("hours")
     length = float(hours) if isinstance(hours, int | float) else None
     return LastTime(str(value["opened_at"])[:10], int(value.get("observed") or 0), length, str(value.get("resolved_by") or ""))
-
-
-def _texts(events: Iterable[Event], texts: Mapping[str, str]) -> list[str]:
-    return [texts[one.id] for one in events if one.id in texts]
-
-
-def _conversation_row(part: Sequence[Event], scores: Sequence[float], texts: Mapping[str, str]) -> ConversationRow:
-    smooth = smoothed(scores)
-    low = min(range(len(scores)), key=lambda at: (scores[at], smooth[at]))
-    topics = Counter(one.topic for one in part if one.topic)
-    return ConversationRow(
-        id=part[0].conversation,
-        topic=topics.most_common(1)[0][0] if topics else "",
-        locale=part[-1].locale,
-        began_at=part[0].at,
-        ended_at=part[-1].at,
-        trajectory=trajectory(scores),
-        low_quote=_quote(texts.get(part[low].id, "")),
-        last_quote=_quote(texts.get(part[-1].id, "")) if texts.get(part[-1].id) != texts.get(part[low].id) else "",
-    )
-
-
-def _unanswered_row(locale: str, members: Sequence[Answered], question: str, words: tuple[str, ...]) -> Unanswered:
-    topics, reasons = Counter(one.topic for one in members if one.topic), Counter(one.reason for one in members)
-    return Unanswered(
-        locale=locale,
-        count=len(members),
-        question=_quote(question),
-        words=words,
-        topics=tuple(topic for topic, _ in topics.most_common(3)),
-        reasons=tuple(reason for reason, _ in reasons.most_common()),
-        last_at=max(one.at for one in members),
-    )
-
-
-def _quote(text: str) -> str:
-    flat = " ".join(text.split())
-    return flat if len(flat) <= MOST_QUOTED else flat[: MOST_QUOTED - 1].rstrip() + "…"

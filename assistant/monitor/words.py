@@ -26,7 +26,7 @@ COPY = 0.85
 #: From this cosine of words on two questions ask for the same thing, near enough to be counted together.
 NEAR = 0.35
 _LEAST_PRIOR, _MOST_PRIOR = 10.0, 500.0
-_MOST_GROUPED = 3_000
+MOST_GROUPED = 3_000
 _MOST_CHARS = 2_000
 
 _HAN = "\u3400-\u9fff\uf900-\ufaff"
@@ -191,7 +191,7 @@ def group(texts: Sequence[str], near: float = NEAR, vectors: NDArray[np.float32]
     Returns:
         Groups, the largest first; a message without neighbours is a group of one, and one without words in none.
     """
-    rows = [at for at, text in enumerate(texts) if text.strip()][-_MOST_GROUPED:]
+    rows = [at for at, text in enumerate(texts) if text.strip()][-MOST_GROUPED:]
     if not rows:
         return ()
     matrix = _unit(vectors[rows]) if vectors is not None else _weighed([texts[at] for at in rows])
