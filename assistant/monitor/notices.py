@@ -4,8 +4,8 @@ What apprise supports is its own matter; here its URL is checked, its redirects 
 unless private ones are allowed, and nothing it logs leaves with the URL's secrets. Services have no message ids, so a
 notice carries its id in its last line. Tries and back-off are ``outbox.py``'s.
 
-A limit: apprise looks a host up by itself after it was checked here, so a name whose answer changes in between is not
-caught, as it is for webhooks.
+apprise looks a host up by itself after it was checked here, so every connection it makes is checked once more (``outward.py``).
+Where the environment names a proxy, that one may be called, and which hosts it lets through is its own matter.
 """
 
 from __future__ import annotations
@@ -13,15 +13,17 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.request import getproxies
 
 from assistant.errors import SettingsError, UsageError
 from assistant.monitor import targets
 from assistant.monitor.outbox import Parcel, Receipt, Sender
+from assistant.monitor.outward import Door, outward_only
 
 #: Seconds for one notice, all of a service's calls together; one call has apprise's own shorter limits.
 SERVICE_S = 45.0
@@ -69,7 +71,7 @@ def apprise_sender(name: str, url: str, *, allow_private: bool = False, lookup: 
                 return Receipt("refused", str(error))
             except OSError as error:
                 return Receipt("unreachable", f"{host} cannot be looked up: {error}")
-        with _kept_quiet() as said:
+        with _kept_quiet() as said, _watched(allow_private, lookup) as refused:
             arrived = room.notify(
                 title=parcel.title,
                 body=letter(parcel),
@@ -78,6 +80,8 @@ def apprise_sender(name: str, url: str, *, allow_private: bool = False, lookup: 
             )
         if arrived:
             return Receipt("sent")
+        if refused:
+            return Receipt("refused", f"it leads to {refused[0]}: name a public receiver, or set notify.allow_private = true")
         return Receipt("later", _without(secrets, "; ".join(said)) or "the service did not take it and gave no reason")
 
     return send
@@ -132,6 +136,26 @@ def _kept_quiet() -> Iterator[list[str]]:
         yield heard
     finally:
         _heard.reset(token)
+
+
+@contextmanager
+def _watched(allow_private: bool, lookup: targets.Lookup) -> Iterator[Sequence[str]]:
+    """Refuse what is not public, but for the proxies that the environment names; say what was refused."""
+    if allow_private:
+        yield ()
+        return
+    with outward_only(_proxies(lookup)) as refused:
+        yield refused
+
+
+def _proxies(lookup: targets.Lookup) -> set[Door]:
+    doors: set[Door] = set()
+    for url in getproxies().values():
+        with suppress(OSError, ValueError):  # one that is nowhere or no URL is called by nobody
+            parts = urlsplit(url if "://" in url else f"http://{url}")
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            doors |= {Door(address, port) for address in lookup(parts.hostname or "", port)}
+    return doors
 
 
 def _hosts(service: Any) -> tuple[str, ...]:

@@ -70,6 +70,55 @@ def test_host_inside_is_refused_unless_allowed(receive: Callable[[], Any], url: 
     assert receiver.got == []
 
 
+class Turncoat:
+    """Answers publicly to whoever checks, and with this machine to whoever connects."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        real = socket.getaddrinfo
+
+        def resolve(host: Any, *given: Any, **more: Any) -> Any:
+            return real("127.0.0.1" if host == "hook.example" else host, *given, **more)
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+
+    def __call__(self, host: str, port: int) -> list[str]:
+        return ["93.184.216.34"] if host == "hook.example" else [host]
+
+
+@pytest.fixture
+def turncoat(monkeypatch: pytest.MonkeyPatch) -> Turncoat:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return Turncoat(monkeypatch)
+
+
+@pytest.mark.parametrize("url", ["json://hook.example:{port}/", "mailto://user:pass@hook.example:{port}?smtp=hook.example"])
+def test_name_that_changes_its_answer_after_the_check_reaches_nothing_inside(
+    receive: Callable[[], Any], turncoat: Turncoat, url: str
+) -> None:
+    receiver = receive()
+    receipt = apprise_sender("team", url.format(port=receiver.port), lookup=turncoat)(PARCEL)
+    assert receipt.outcome == "refused" and "127.0.0.1, which is loopback" in receipt.error
+    assert "notify.allow_private" in receipt.error and receiver.got == []
+
+
+def test_name_that_changes_its_answer_is_let_pass_where_the_inside_is_allowed(
+    receive: Callable[[], Any], turncoat: Turncoat
+) -> None:
+    url = f"json://hook.example:{receive().port}/"
+    assert apprise_sender("team", url, allow_private=True, lookup=turncoat)(PARCEL).outcome == "sent"
+
+
+def test_proxy_of_the_environment_may_stand_inside(
+    receive: Callable[[], Any], turncoat: Turncoat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = receive()
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.port}")
+    assert apprise_sender("team", "json://hook.example/room", lookup=turncoat)(PARCEL).outcome == "sent"
+    assert [path for path, _, _ in proxy.got] == ["http://hook.example/room"]
+
+
 def test_name_without_an_address_is_unreachable() -> None:
     def no_name(host: str, port: int) -> list[str]:
         raise socket.gaierror(-2, "Name or service not known")
