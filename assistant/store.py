@@ -284,6 +284,17 @@ class Store:
             row = connection.execute(query).mappings().first()
         return None if row is None else Feedback(**row)
 
+    def knows_contact(self, contact: str) -> bool:
+        """Say whether any conversation, live or past, is of a contact.
+
+        Args:
+            contact: The contact, exactly as stored.
+        """
+        tables = (schema.conversations, schema.transcripts)
+        found = sa.or_(*(sa.exists().where(table.c.contact == contact) for table in tables))
+        with self._database.reading() as connection:
+            return bool(connection.execute(sa.select(found)).scalar_one())
+
     def forget_contact(self, contact: str, *, at: datetime | None = None) -> int:
         """Delete a contact's conversations, live and past, with their messages, evidence, feedback and what was learned.
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from assistant.errors import TrainingError, TranscriptError, UsageError
 from assistant.settings import home
 from ui import terminal
+from ui.discovered import FOLDER, note_folder
 from ui.wiring import connect, load_encoder, make_home, make_redactor, read_settings, salt
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from finetune.discover import Proposal
     from finetune.discover_files import ProposalFiles
 
-FOLDER = "discover"
 #: Later openings add little to the groups and would take hours to encode on a small machine.
 MOST_OPENINGS = 50_000
 _MOST_CHARS = 2_000  # more than any encoder reads
@@ -68,6 +68,7 @@ def run_discover(*, out: Path | None, data: Path | None, least: int, as_json: bo
         vectors = _encode(texts, encoder, steps)
         steps.line("grouping")
         proposal = propose(texts, vectors, least=least)
+    note_folder(make_home(place), folder)
     files = write_proposal(folder, proposal, texts)
     if as_json:
         terminal.say_json(as_object(proposal, files))

@@ -155,6 +155,9 @@ def run_remove(source: str, *, as_json: bool) -> None:
 def run_forget(contact: str, *, yes: bool, as_json: bool) -> None:
     """Delete a contact's conversations, live and past, and everything the index and learning made of them.
 
+    Proposals of ``adapters discover`` below the home are deleted whole, for nobody can say whose words stand in them; those in
+    other folders are named.
+
     Args:
         contact: As the company knows the contact, or as the store does.
         yes: Whether to delete without asking.
@@ -163,10 +166,13 @@ def run_forget(contact: str, *, yes: bool, as_json: bool) -> None:
     Raises:
         UsageError: If nobody can be asked and ``yes`` is not given.
         TrainingError: If a holdout cannot be read; all else is deleted by then, and the command may be repeated.
+        DeskhandError: If the list of proposals cannot be read or one cannot be deleted; nothing else is deleted then.
     """
+    from finetune.discover_files import INTENTS, OVERVIEW, UNCLUSTERED
     from finetune.erasure import erase_learned
     from retrieval.ingest import rebuild
     from retrieval.redaction import pseudonym
+    from ui.discovered import erase_discovered
     from ui.retraining import HOLDOUT
     from ui.training import RUNS
 
@@ -183,7 +189,10 @@ def run_forget(contact: str, *, yes: bool, as_json: bool) -> None:
     settings = read_settings(place)
     with connect(settings, place) as store, terminal.Steps(quiet=as_json) as steps:
         stored = pseudonym(contact, make_redactor(settings), salt(place))
-        gone = sum(store.forget_contact(name) for name in {contact, stored})
+        names = {contact, stored}
+        # Before the store: a run that is killed in between is repeated, and then the store must still know the contact.
+        discovered = erase_discovered(place, (INTENTS, OVERVIEW, UNCLUSTERED), known=any(map(store.knows_contact, names)))
+        gone = sum(store.forget_contact(name) for name in names)
         # Even where nothing was left to delete: an earlier run may have been killed between store and index.
         if (place / "index").is_dir():
             rebuild(
@@ -197,11 +206,17 @@ def run_forget(contact: str, *, yes: bool, as_json: bool) -> None:
             )
         learned = erase_learned(store, place / HOLDOUT, place / RUNS)
     if as_json:
-        terminal.say_json({"contact": contact, "conversations": gone, "holdout_rows": learned.rows, "run_pages": learned.pages})
+        told = {"contact": contact, "conversations": gone, "holdout_rows": learned.rows, "run_pages": learned.pages}
+        files = {"discoveries_deleted": discovered.deleted, "discoveries_left": discovered.left}
+        terminal.say_json(told | {name: [str(path) for path in paths] for name, paths in files.items()})
         return
     terminal.say(f"{contact}: {gone} conversation(s) deleted")
     if learned.rows or learned.pages:
         terminal.say(f"{learned.rows} held-out row(s) and {learned.pages} page(s) of training runs deleted too")
+    for path in discovered.deleted:
+        terminal.say(f"deleted too, as proposals hold customers' words: {path}")
+    for path in discovered.left:
+        terminal.say(f"may hold the contact's words still, delete it and its copies yourself: {path}")
 
 
 def _print(report: IngestReport, *, as_json: bool) -> None:

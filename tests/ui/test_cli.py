@@ -15,6 +15,7 @@ from assistant.encoder import Encoder
 from assistant.learning import transcript_ref
 from assistant.settings import Settings, load
 from ui import cli, demo, intake, judging, settings_file, terminal, training, wiring
+from ui.discovered import note_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 CHAT = json.dumps(
@@ -122,6 +123,8 @@ def test_ingest_ask_explain_and_forget_belong_together(run: Run, tmp_path: Path)
         "conversations": 1,
         "holdout_rows": 0,
         "run_pages": 0,
+        "discoveries_deleted": [],
+        "discoveries_left": [],
     }
     after = run("ask", "my garden robot beeps three times", "--json").json
     assert isinstance(after, dict) and not after["evidence"] and "blades" not in after["reply"]
@@ -141,8 +144,34 @@ def test_who_is_forgotten_leaves_no_words_in_what_was_learned(run: Run, tmp_path
     rows = [{"text": "my garden robot beeps", "label": "beeps", "ref": ref}, {"text": "own", "label": "beeps"}]
     held.write_text("\n".join(json.dumps(row) for row in rows))
     ran = run("forget", "c0042", "--yes", "--json").json
-    assert ran == {"contact": "c0042", "conversations": 1, "holdout_rows": 1, "run_pages": 1}
+    none: list[str] = []
+    assert ran == {
+        **{"contact": "c0042", "conversations": 1, "holdout_rows": 1, "run_pages": 1},
+        **{"discoveries_deleted": none, "discoveries_left": none},
+    }
     assert not page.exists() and [json.loads(line)["text"] for line in held.read_text().splitlines()] == ["own"]
+
+
+def test_who_is_forgotten_leaves_no_words_in_proposals_of_the_home_and_those_elsewhere_are_named(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "chat.jsonl").write_text(CHAT + "\n")
+    run("ingest", "chat.jsonl")
+    home, other = tmp_path / "home", tmp_path / "elsewhere"
+    for folder in (home / "discover", home / "second", other):
+        folder.mkdir()
+        (folder / "intents.csv").write_text("text,label\nmy garden robot beeps,beeps\n")
+        note_folder(home, folder)
+    (home / "second" / "own.txt").write_text("not of ours")
+    unknown = run("forget", "c0", "--yes", "--json").json
+    assert isinstance(unknown, dict) and unknown["discoveries_deleted"] == [] and len(unknown["discoveries_left"]) == 3
+    ran = run("forget", "c0042", "--yes")
+    assert ran.code == 0 and f"deleted too, as proposals hold customers' words: {home / 'second' / 'intents.csv'}" in ran.out
+    assert f"may hold the contact's words still, delete it and its copies yourself: {other / 'intents.csv'}" in ran.out
+    assert [path.relative_to(tmp_path) for path in sorted(tmp_path.rglob("*.csv"))] == [Path("elsewhere/intents.csv")]
+    assert (home / "second" / "own.txt").exists()
+    again = run("forget", "c0042", "--yes", "--json").json
+    assert isinstance(again, dict) and again["discoveries_left"] == [str(other / "intents.csv")]
 
 
 def test_replay_is_no_setting_of_a_training_on_given_rows(run: Run, tmp_path: Path) -> None:

@@ -60,7 +60,11 @@ def test_the_store_becomes_files_that_training_reads(at_home: Path, capsys: pyte
 def test_the_table_shows_names_sizes_and_what_to_do_next(
     at_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    discover(out=tmp_path / "out")
+    for name in ("out", "again"):
+        discover(out=tmp_path / name)
+    noted = at_home / "discoveries.json"
+    assert json.loads(noted.read_text()) == [str(tmp_path / "out"), str(tmp_path / "again")]
+    assert noted.stat().st_mode & 0o077 == 0
     shown = capsys.readouterr().out
     assert "proposed intents" in shown and "most central" in shown
     # The terminal may fold the line; words are looked for without breaks.
