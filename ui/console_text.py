@@ -159,7 +159,7 @@ _CHINESE = {
     "table_cut": "共 {all} 项，此处为前 {most} 项；选择主题或语言可查看其余。",
     "topic": "主题",
     "negative_col": "负面",
-    "of_messages": "{messages} 条中 {negative} 条",
+    "of_messages": "{negative}\u00a0/\u00a0{messages}\u00a0条",
     "then": "此前",
     "change": "变化",
     "course_col": "走势",

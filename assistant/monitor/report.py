@@ -187,6 +187,7 @@ def page(data: ReportData, lang: str = "en") -> str:
         worse=[one for one in data.moves if one.verdict == "worse"],
         better=[one for one in data.moves if one.verdict == "better"],
         plot=_course_plot(data, say),
+        phone_plot=_course_plot(data, say, narrow=True),
         small=_small_plots(data, say, topic),
         scale=_scale(data),
         most_moves=MOST_MOVES,
@@ -221,7 +222,7 @@ def _series(levels: Sequence[Trend], period: Period, topic: str = "", locale: st
     return found
 
 
-def _course_plot(data: ReportData, say: Say) -> Plot | None:
+def _course_plot(data: ReportData, say: Say, narrow: bool = False) -> Plot | None:
     if not data.now.messages:
         return None
     zone, points = data.period.since.tzinfo or ZoneInfo("UTC"), data.overall.points
@@ -236,7 +237,8 @@ def _course_plot(data: ReportData, say: Say) -> Plot | None:
         at=f"{top.start:%Y-%m-%d %H:%M}",
     )
     marks = [one.at for one in data.versions]
-    return course(points, data.overall.before, marks, [one for one in spans if one.since < one.until], zone, "course", alt)
+    spans, name = [one for one in spans if one.since < one.until], "phone" if narrow else "course"
+    return course(points, data.overall.before, marks, spans, zone, name, alt, narrow=narrow)
 
 
 def _small_plots(data: ReportData, say: Say, topic: Say) -> dict[tuple[str, str], Plot]:

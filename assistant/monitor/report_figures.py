@@ -51,6 +51,8 @@ def course(
     zone: tzinfo,
     name: str,
     alt: str,
+    *,
+    narrow: bool = False,
 ) -> Plot:
     """Draw the share of negative messages over time above the number of messages.
 
@@ -62,11 +64,12 @@ def course(
         zone: Of the dates on the axis.
         name: Tells this picture from the others of the page; letters and digits.
         alt: What it shows, in words.
+        narrow: Whether it is for a phone.
 
     Returns:
         The picture; the band is the 95 % Wilson interval of each step.
     """
-    figure = blank(8.6, 3.7)
+    figure = blank(4.3, 3.4) if narrow else blank(8.6, 3.7)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1.15))
     for axes in (above, below):
         calm(axes)
@@ -80,7 +83,7 @@ def course(
     below.bar(middles, [one.tally.negative for one in points], width=widths, color=BAD)
     below.set_xlim(place(start), place(end))
     whole_numbers(below)
-    date_axis(below, start, end, zone, most=9)
+    date_axis(below, start, end, zone, most=5 if narrow else 9)
     return drawn(figure, name, alt)
 
 
