@@ -16,6 +16,7 @@ from assistant.registry import AdapterVersion
 from finetune.dialog import predict_ranking
 from finetune.evaluate import expected_calibration_error
 from finetune.harvested import Example, Pair
+from finetune.holdout import calibrating
 from finetune.intent import predict_classes
 from finetune.promote import Judged
 from finetune.small_holdout import Readings
@@ -62,13 +63,16 @@ def judge_version(
     truth = np.array([known.get(label, -1) for label in [*(one.label for one in examples), *(label for _, label in cases)]])
     right: NDArray[np.bool_] = chances.argmax(axis=1) == truth if len(chances) else np.zeros(0, dtype=np.bool_)
     count = len(examples)
+    fitted = set(calibrating(examples))
+    unfitted = np.array([row not in fitted for row in examples], dtype=np.bool_)
     return Judged(
         right=right[:count],
         labels=tuple(one.label for one in examples),
         confidence=chances[:count].max(axis=1) if count else np.zeros(0, dtype=np.float32),
         regression=right[count:],
         latency_ms=latency_ms,
-        ece=expected_calibration_error(chances[:count], truth[:count]) if count else 0.0,
+        ece=expected_calibration_error(chances[:count][unfitted], truth[:count][unfitted]) if count else 0.0,
+        unfitted=unfitted if fitted else None,
     )
 
 

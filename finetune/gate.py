@@ -32,6 +32,7 @@ class Judged:
         regression: Whether each regression case was right ``(m,)``; the same cases in the same order for both versions.
         latency_ms: Median time of one message alone.
         ece: Expected calibration error in [0, 1]; 0.0 if the task has no confidence.
+        unfitted: Which rows it was found on ``(n,)``: those no temperature was fitted on. ``None`` for all.
     """
 
     right: NDArray[Any]
@@ -40,6 +41,7 @@ class Judged:
     regression: NDArray[np.bool_]
     latency_ms: float
     ece: float
+    unfitted: NDArray[np.bool_] | None = None
 
     @property
     def n(self) -> int:

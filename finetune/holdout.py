@@ -24,6 +24,8 @@ from finetune.wording import normalise
 
 Row = Example | Pair
 R = TypeVar("R", bound=Row)
+#: Rows without which the holdout is not halved: a temperature wants some hundred, and so does a calibration error.
+LEAST_HALVED = 200
 #: Most that the first holdout takes of the rows there are, where the usual share is too little to judge by.
 FIRST_SHARE = 0.4
 
@@ -62,6 +64,23 @@ def key_of(row: Row) -> str:
     if isinstance(row, Pair):
         return pair_key(next((text for role, text in reversed(row.context) if role == "customer"), ""), row.reply)
     return normalise(row.text)
+
+
+def calibrating(rows: Sequence[Row]) -> tuple[Example, ...]:
+    """Return the half of the judged rows that a temperature is fitted on; calibration is judged on the other half.
+
+    Which half a row is in hangs on its text alone, so it is the same one every night and for every version.
+
+    Args:
+        rows: The rows that judge a night.
+
+    Returns:
+        Examples; none where there are fewer than ``LEAST_HALVED``.
+    """
+    examples = [row for row in rows if isinstance(row, Example)]
+    if len(examples) < LEAST_HALVED:
+        return ()
+    return tuple(row for row in examples if hashlib.sha256(key_of(row).encode("utf-8", "surrogatepass")).digest()[0] % 2)
 
 
 def without(rows: Iterable[R], held: Iterable[Row]) -> list[R]:

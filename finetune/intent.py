@@ -119,17 +119,21 @@ def train_classifier(
     held = [example for example in validation if example.label in names]
     if not held:
         raise TrainingError(f"validation holds none of the labels that are trained ({', '.join(names[:5])}, …)")
-    data = _Rows(training, held, names)
-    checksum = digest(training) + digest(held)
+    sent = [example for example in run.calibrate if example.label in names]
+    data = _Rows(training, held, names, sent)
+    checksum = digest(training) + digest(held) + (digest(sent) if sent else "")
     fitted = _fit(run, encoder, data, checksum, ranks)
     history = fitted.history
     with torch.inference_mode():
         logits = fitted.learner.predict()
-    temperature = fit_temperature(logits, data.truth)
-    chances = softmax(logits / temperature)
+    count = len(held)
+    by, truth = (logits[count:], data.sent) if sent else (logits, data.truth)
+    temperature = fit_temperature(by, truth)
+    chances = softmax(logits[:count] / temperature)
     if run.settings.refit:
         fitted = _fit(run, encoder, _Rows([*training, *held], held, names), checksum, ranks, until=_best_epochs(history))
-    more = finish(fitted, chances, held) if finish else Finished(thresholds=choose_thresholds(chances, data.truth, names))
+    thresholds = choose_thresholds(softmax(by / temperature), truth, names)
+    more = finish(fitted, chances, held) if finish else Finished(thresholds=thresholds)
     scores = {f"validation_{key}": value for key, value in classification_figures(chances, data.truth, names).items()}
     head: Any = fitted.learner.head
     tensors = {
@@ -168,14 +172,21 @@ def _best_epochs(history: Sequence[Progress]) -> dict[int, int]:
 
 
 class _Rows:
-    """Training and validation rows as numbers."""
+    """Training and validation rows as numbers; what is predicted are the validation rows, then those to calibrate by."""
 
-    def __init__(self, training: Sequence[Labelled], validation: Sequence[Labelled], names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        training: Sequence[Labelled],
+        validation: Sequence[Labelled],
+        names: Sequence[str],
+        sent: Sequence[Labelled] = (),
+    ) -> None:
         rows = {name: row for row, name in enumerate(names)}
         self.texts = [example.text for example in training]
         self.targets = [rows[example.label] for example in training]
-        self.judged = [example.text for example in validation]
+        self.judged = [example.text for example in (*validation, *sent)]
         self.truth = np.array([rows[example.label] for example in validation])
+        self.sent = np.array([rows[example.label] for example in sent], dtype=np.int64)
         self.classes = len(names)
         self.oos = names.index(OUT_OF_SCOPE) if OUT_OF_SCOPE in names else -1  # type: ignore[attr-defined]
 
@@ -221,7 +232,7 @@ def _learner(adapted: AdaptedEncoder, data: _Rows, settings: TrainSettings) -> L
         return found
 
     def judge() -> float:
-        found = predict()
+        found = predict()[: len(data.truth)]
         # Accuracy on the company's own business first, then how well the rest is told apart, then the likelihood.
         inside = data.truth != data.oos
         right = float((found[inside].argmax(1) == data.truth[inside]).mean()) if inside.any() else 0.0

@@ -213,9 +213,11 @@ def _calibration(candidate: Judged, champion: Judged | None, bounds: Bounds, see
     if champion is not None:
         asked = min(max(asked, champion.ece), champion.ece + bounds.max_ece_rise)
     detail, sure = "", np.asarray(candidate.confidence, dtype=np.float64)
+    if candidate.unfitted is not None:
+        sure, detail = sure[candidate.unfitted], f"on the {int(candidate.unfitted.sum())} rows that no temperature was fitted on"
     noise = calibration_noise(sure, seed) if within_one(sure).all() else 0.0
     if noise > asked:
-        asked, detail = noise, f"a perfectly calibrated version shows up to {noise:.3f} on {candidate.n} rows"
+        asked, detail = noise, f"a perfectly calibrated version shows up to {noise:.3f} on {len(sure)} rows"
     passed = bool(candidate.ece <= asked + _HAIR)
     return Check("calibration error", passed, champion.ece if champion else None, candidate.ece, f"<= {asked:.3f}", detail)
 

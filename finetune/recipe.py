@@ -6,14 +6,17 @@ trains it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assistant.bert import LINEARS
 from assistant.errors import TrainingError
+
+if TYPE_CHECKING:
+    from finetune.examples import Labelled
 
 #: Method -> learning rate where the settings name none; chosen on validation data (see DECISIONS.md).
 METHODS = {"lora": 6e-4, "adalora": 2e-3, "ia3": 2e-2, "prefix": 1e-2, "prompt": 2e-2}
@@ -193,6 +196,8 @@ class Run:
         facts: More facts of the training set for the manifest, such as counts by origin.
         work: Folder for checkpoints, by which a killed run goes on, and for TensorBoard; ``None`` for neither.
         progress: Called after every epoch.
+        calibrate: Rows as customers send them, that nothing is trained on: a classifier's temperature and thresholds are chosen on
+            these instead of on the validation rows.
     """
 
     task: str
@@ -205,3 +210,4 @@ class Run:
     facts: Mapping[str, Any] = field(default_factory=dict)
     work: Path | None = None
     progress: Callable[[Progress], None] | None = None
+    calibrate: Sequence[Labelled] = ()

@@ -19,10 +19,11 @@ from assistant.learning import ReviewItem, RunState, TrainingRun
 from assistant.registry import AdapterVersion
 from finetune.comparing import class_chances
 from finetune.erasure import erase_learned
+from finetune.examples import Labelled
 from finetune.gathering import Gathered, Window, gather, read_seen, write_seen
 from finetune.harvest import Harvest, harvest
 from finetune.harvested import Example
-from finetune.holdout import Holdout, Row, held_again, hold_out, key_of, prune_holdout, read_holdout
+from finetune.holdout import Holdout, Row, calibrating, held_again, hold_out, key_of, prune_holdout, read_holdout
 from finetune.night import TASKS as TASKS
 from finetune.night import Begun as Begun
 from finetune.night import Means as Means
@@ -193,7 +194,7 @@ class _Night:
         if why := too_little(task, examples):
             return self.nothing(why, counts)
         counts |= {"training": len(examples.training), "validation": len(examples.validation)}
-        candidate = self.train(training, examples, everything, found, counts)
+        candidate = self.train(training, examples, everything, found, counts, calibrating(holdout.judged))
         messages = [row.text for row in new] if task != "dialog" else []
         return self.conclude(everything, candidate, champion, fault, holdout, counts, messages)
 
@@ -276,7 +277,13 @@ class _Night:
         return Holdout(path, earlier, tuple(fresh), least)
 
     def train(
-        self, rows: Sequence[Row], examples: Split, everything: Gathered, found: Harvest, counts: Mapping[str, int]
+        self,
+        rows: Sequence[Row],
+        examples: Split,
+        everything: Gathered,
+        found: Harvest,
+        counts: Mapping[str, int],
+        sent: Sequence[Example],
     ) -> AdapterVersion:
         """Train the candidate, unless a process before this one had finished it."""
         night, place, task, version = self.night, self.place, self.night.task, self.night.version
@@ -296,6 +303,7 @@ class _Night:
             settings=self.plan.settings,
             facts={"counts": dict(counts), "conversations": len(refs), "harvest_sha256": found.sha256},
             progress=self.means.progress,
+            calibrate=[Labelled(one.text, one.label) for one in sent],
         )
         # Noted before anything is learned: who is erased from here on finds the version. What was erased from a run that was
         # cut off is not in this training any more.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from assistant.encoder import Encoder
 from assistant.registry import AdapterVersion, Registry
-from finetune import comparing
+from finetune import comparing, holdout
 from finetune.comparing import class_chances, judge_version, latencies
 from finetune.harvested import Example
 from tests.finetune.night_fixtures import first_night as first_night
@@ -51,6 +52,23 @@ def test_no_rows_and_no_cases_are_judged_too(champion: AdapterVersion, encoder: 
     assert (found.n, len(found.confidence), len(found.regression), found.ece) == (0, 0, 0, 0.0)
     assert class_chances(champion, encoder, []).shape == (0, len(LABELS))
     assert latencies(encoder, [champion, champion], []) == [0.0, 0.0]
+
+
+def test_calibration_is_judged_on_the_half_that_no_temperature_was_fitted_on(
+    champion: AdapterVersion, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = [*rows("gift_card", 5), *rows("wifi_offline", 5)]
+    assert judge_version(champion, encoder, examples, [], 0).unfitted is None  # too few to halve
+    monkeypatch.setattr(holdout, "LEAST_HALVED", 10)
+    fitted = set(holdout.calibrating(examples))
+    assert 0 < len(fitted) < 10
+    # Every row of the other half is given a wrong label: certain of what is wrong, nothing of the fitted half in it.
+    other = {"gift_card": "wifi_offline", "wifi_offline": "gift_card"}
+    swapped = [one if one in fitted else replace(one, label=other[one.label]) for one in examples]
+    found = judge_version(champion, encoder, swapped, [], 0)
+    assert found.unfitted is not None and found.unfitted.tolist() == [one not in fitted for one in examples]
+    wrong = found.unfitted & ~found.right
+    assert found.ece == pytest.approx(float(found.confidence[wrong].mean()), abs=0.05) and wrong.sum() == found.unfitted.sum()
 
 
 class Busy:

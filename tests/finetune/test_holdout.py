@@ -11,8 +11,10 @@ import pytest
 from assistant.errors import TrainingError
 from finetune.harvested import Example, Pair
 from finetune.holdout import (
+    LEAST_HALVED,
     Holdout,
     Row,
+    calibrating,
     held_again,
     hold_out,
     key_of,
@@ -119,3 +121,12 @@ def test_freezing_twice_changes_nothing_and_few_frozen_rows_are_helped_out(tmp_p
     assert Holdout(path, before, tonight).judged == before
     assert Holdout(path, before, tonight, least=2).judged == (*before, *tonight)
     assert Holdout(path, (), tonight).judged == tonight
+
+
+def test_half_of_a_large_holdout_calibrates_and_always_the_same_half() -> None:
+    rows = [Example(f"question number {n}", "a", "", "en", None, "person") for n in range(400)]
+    half = calibrating(rows)
+    assert 150 < len(half) < 250
+    grown = calibrating([*rows[::-1], *(Example(f"later {n}", "b", "", "en", None, "person") for n in range(100))])
+    assert set(half) == {row for row in grown if row.text.startswith("question")}
+    assert calibrating(rows[: LEAST_HALVED - 1]) == ()

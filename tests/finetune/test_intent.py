@@ -221,9 +221,9 @@ def test_a_refit_learns_from_the_validation_rows_too_and_keeps_their_verdict(
     seen: list[int] = []
     rows = intent._Rows
 
-    def counting(training: list[Labelled], held: list[Labelled], names: tuple[str, ...]) -> intent._Rows:
+    def counting(training: list[Labelled], held: list[Labelled], names: tuple[str, ...], *sent: Any) -> intent._Rows:
         seen.append(len(training))
-        return rows(training, held, names)
+        return rows(training, held, names, *sent)
 
     monkeypatch.setattr(intent, "_Rows", counting)
     settings = replace(SETTINGS, refit=True)
@@ -238,6 +238,23 @@ def test_a_refit_learns_from_the_validation_rows_too_and_keeps_their_verdict(
     assert [one.epoch for one in second.history] == [one.epoch for one in first.history]
     weights = [read_version(tmp_path / name, encoder.sha256).head["deep.weight"] for name in ("once", "twice")]
     assert not torch.allclose(weights[0], weights[1])
+
+
+def test_temperature_and_thresholds_are_chosen_on_what_customers_send_where_that_is_given(
+    encoder: Encoder, tmp_path: Path
+) -> None:
+    # Validation rows with wrong tags ask for a high temperature; what customers send is answered rightly.
+    wrong = [replace(row, label="status" if row.label == "refund" else "refund") for row in VALIDATION]
+    run = record(tmp_path / "fooled")
+    fooled = train_classifier(run, TRAINING, wrong, encoder)
+    run = replace(record(tmp_path / "sent"), calibrate=VALIDATION)
+    made = train_classifier(run, TRAINING, wrong, encoder)
+    assert made.manifest.temperature < fooled.manifest.temperature
+    assert made.chances.shape == fooled.chances.shape == (len(wrong), 3)
+    assert made.manifest.thresholds["min_confidence"] != fooled.manifest.thresholds["min_confidence"]
+    assert [one.score for one in made.history] == [
+        one.score for one in fooled.history
+    ]  # the epoch is the validation rows' to choose
 
 
 def test_a_probe_begins_as_logistic_regression_on_the_frozen_encoder(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,6 +187,13 @@ def test_lost_calibration_is_refused() -> None:
     assert gate(replace(CHAMPION, ece=0.12), replace(CHAMPION, ece=0.15)).promote  # not good, but better than what serves
 
 
+def test_calibration_noise_is_that_of_the_rows_it_was_found_on() -> None:
+    half = np.arange(CHAMPION.n) % 20 == 0
+    found = gate(replace(CHAMPION, ece=0.09, unfitted=half), None)
+    check = next(one for one in found.checks if one.name == "calibration error")
+    assert check.passed and f"{int(half.sum())} rows" in check.detail
+
+
 def test_calibration_asks_no_more_of_few_rows_than_a_perfect_version_shows() -> None:
     random = np.random.default_rng(8)
     sure = random.uniform(0.5, 1, 60).astype(np.float32)
