@@ -196,8 +196,8 @@ class Run:
         facts: More facts of the training set for the manifest, such as counts by origin.
         work: Folder for checkpoints, by which a killed run goes on, and for TensorBoard; ``None`` for neither.
         progress: Called after every epoch.
-        calibrate: Rows as customers send them, that nothing is trained on: a classifier's temperature and thresholds are chosen on
-            these instead of on the validation rows.
+        calibrate: Rows as customers send them, that nothing is trained on: a classifier's temperature and thresholds are
+            chosen on these instead of on the validation rows.
     """
 
     task: str
