@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def run_alerts(*, state: str | None, as_json: bool) -> None:
-    """List alerts, newest first.
+    """List alerts, those that began last first: one look over a long history opens them all at one moment.
 
     Args:
         state: Only in this state.
@@ -38,7 +38,7 @@ def run_alerts(*, state: str | None, as_json: bool) -> None:
     settings = read_settings(home())
     store = connect(settings, home())
     try:
-        found = store.monitor.alerts(state=state)  # type: ignore[arg-type]
+        found = sorted(store.monitor.alerts(state=state), key=lambda one: one.signal.since, reverse=True)  # type: ignore[arg-type]
         quiet = _quiet(store, settings, found)
     finally:
         store.close()
