@@ -84,7 +84,7 @@ def few_shots(data: Path, encoder: Encoder, seeds: tuple[int, ...] = (0, 1, 2)) 
 def clinc(data: Path, encoder: Encoder) -> list[dict[str, Any]]:
     """Measure clinc150: accuracy in scope, and how well what is outside is told apart."""
     rows = learning_data.clinc150(data)
-    settings = replace(FULL, epochs=4, patience=4, adversarial=0.0, refit=False)
+    settings = replace(FULL, epochs=4, patience=4, adversarial=0.0)
     own = train_own("intent", Split(rows.train, rows.validation), encoder, settings)
     labels = _labels(rows.test)
     inside = np.array([label != OUT_OF_SCOPE for label in labels])
