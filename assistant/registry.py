@@ -136,7 +136,7 @@ class Registry:
             The version, ``None`` if the task has no champion.
 
         Raises:
-            RegistryError: If neither the champion nor the one before it can be loaded.
+            RegistryError: If neither the champion nor the one before it can be loaded; the message names the mend.
         """
         champion, before = self._named(task)
         if champion is None:
@@ -144,12 +144,13 @@ class Registry:
         try:
             return Served(self.load(task, champion, base_sha256))
         except RegistryError as error:
+            mend = f"promote a sound one: deskhand adapters promote {task} VERSION"
             if before is None:
-                raise
+                raise RegistryError(f"{error}; {mend}") from error
             try:
                 found = self.load(task, before, base_sha256)
             except RegistryError as older:
-                raise RegistryError(f"{error}; nor can the champion before it stand in: {older}") from error
+                raise RegistryError(f"{error}; nor can the champion before it stand in: {older}; {mend}") from error
             return Served(found, f"champion {champion} cannot serve, {before} before it stands in ({error})")
 
     def add(self, task: str, version: str, staged: Path, base_sha256: str) -> Path:

@@ -16,7 +16,7 @@ from typing import Any
 from markupsafe import Markup
 
 from assistant.monitor.events import Alert
-from assistant.monitor.report_figures import BAD, PALE, Plot, Span, course, small_course
+from assistant.monitor.report_figures import BAD, PALE, Plot, Span, course
 from assistant.monitor.report_records import Move, VersionMark
 from assistant.monitor.trend import Point, Tally
 from ui.console_counts import condensed
@@ -74,7 +74,8 @@ def plots(
     marks = tuple(versions[-_MOST_MARKS:])
     moments = [one.at for one in marks]
     large = course(points, before, moments, spans, zone, "course", alt)
-    return Plots(large, small_course(points, before, zone, "small", alt, moments), bool(spans), marks)
+    little = course(points, before, moments, spans, zone, "small", alt, narrow=True)
+    return Plots(large, little, bool(spans), marks)
 
 
 def spark(lang: str, zone: tzinfo, move: Move, points: Sequence[Point]) -> Markup:

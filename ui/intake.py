@@ -191,7 +191,8 @@ def run_forget(contact: str, *, yes: bool, as_json: bool) -> None:
         stored = pseudonym(contact, make_redactor(settings), salt(place))
         names = {contact, stored}
         # Before the store: a run that is killed in between is repeated, and then the store must still know the contact.
-        discovered = erase_discovered(place, (INTENTS, OVERVIEW, UNCLUSTERED), known=any(map(store.knows_contact, names)))
+        known = any(map(store.knows_contact, names))
+        discovered = erase_discovered(place, (INTENTS, OVERVIEW, UNCLUSTERED), known=known)
         gone = sum(store.forget_contact(name) for name in names)
         # Even where nothing was left to delete: an earlier run may have been killed between store and index.
         if (place / "index").is_dir():
@@ -206,11 +207,14 @@ def run_forget(contact: str, *, yes: bool, as_json: bool) -> None:
             )
         learned = erase_learned(store, place / HOLDOUT, place / RUNS)
     if as_json:
-        told = {"contact": contact, "conversations": gone, "holdout_rows": learned.rows, "run_pages": learned.pages}
+        told = {"contact": contact, "known": known, "conversations": gone}
+        told |= {"holdout_rows": learned.rows, "run_pages": learned.pages}
         files = {"discoveries_deleted": discovered.deleted, "discoveries_left": discovered.left}
         terminal.say_json(told | {name: [str(path) for path in paths] for name, paths in files.items()})
         return
     terminal.say(f"{contact}: {gone} conversation(s) deleted")
+    if not known:
+        terminal.say("the store knows nobody by this name, or no longer does; names must be written exactly as in the logs")
     if learned.rows or learned.pages:
         terminal.say(f"{learned.rows} held-out row(s) and {learned.pages} page(s) of training runs deleted too")
     for path in discovered.deleted:

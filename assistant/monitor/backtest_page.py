@@ -54,8 +54,8 @@ def page(data: Backtest, *, zone: tzinfo, made_at: datetime, company: str = "") 
         lead=lead(data),
         hint=hint(data),
         weeks=(data.until - data.since - warm) / timedelta(weeks=1),
-        delays=_delays(data),
-        example=_course(data.example, zone) if data.example else None,
+        delays=[_delays(data, narrow) for narrow in (False, True)],
+        example=[_course(data.example, zone, narrow) for narrow in (False, True)] if data.example else [],
         step=duration(data.example.step_hours * 60.0) if data.example else "",
         rows=sorted(data.surges, key=lambda one: (one.begin, one.topic, one.locale))[:_MOST_ROWS],
         least=LEAST_NEGATIVE,
@@ -126,15 +126,15 @@ def duration(minutes: float | None) -> str:
     return f"{written} {unit}{'' if written == '1' else 's'}"
 
 
-def _delays(data: Backtest) -> Plot:
-    """Draw each surge's delay by the customers it brought; those not found lie in a strip above."""
+def _delays(data: Backtest, narrow: bool) -> Plot:
+    """Draw each surge's delay by the customers it brought, for a desk or a phone; those not found lie in a strip above."""
     from matplotlib.ticker import MaxNLocator
 
     found = [(one.extra, one.delay_minutes) for one in data.surges if one.delay_minutes is not None]
     missed = [one.extra for one in data.surges if one.found_at is None]
     longest = max((minutes for _, minutes in found), default=data.hours * 60.0)
     size, unit = (1.0, "minutes") if longest < 180 else (60.0, "hours") if longest < 4320 else (1440.0, "days")
-    figure = figures.blank(8.6, 3.9)
+    figure = figures.blank(4.3, 3.2) if narrow else figures.blank(8.6, 3.9)
     axes = figure.add_subplot()
     figures.calm(axes)
     top = 1.12 * longest / size
@@ -152,19 +152,19 @@ def _delays(data: Backtest) -> Plot:
     axes.set_yticks([tick for tick in MaxNLocator(5).tick_values(0.0, top) if 0 <= tick < 0.96 * top])
     most = max(one.extra for one in data.surges)
     axes.set_xlim(0.0, 1.06 * most + 0.5)
-    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(4 if narrow else 8, integer=True))
     axes.set_xlabel("unhappy customers put in", color=QUIET, fontsize=9.5)
     axes.set_ylabel(f"delay, {unit}", color=QUIET, fontsize=9.5)
     least = min(one.extra for one in data.surges)
     said = f"{len(found)} surges found and {len(missed)} not, by unhappy customers put in, from {least} to {most}"
     delay = f"; median delay {duration(data.median_minutes)}, longest {duration(longest)}" if found else ""
-    return figures.drawn(figure, "delays", f"Delay of each surge: {said}{delay}.")
+    return figures.drawn(figure, _named("delays", narrow), f"Delay of each surge: {said}{delay}.")
 
 
-def _course(example: Example, zone: tzinfo) -> Plot:
-    """Draw one stream's unhappy customers around its surge, and when it was found."""
+def _course(example: Example, zone: tzinfo, narrow: bool) -> Plot:
+    """Draw one stream's unhappy customers around its surge, and when it was found, for a desk or a phone."""
     surge, width = example.surge, example.step_hours / 24.0
-    figure = figures.blank(8.6, 3.3)
+    figure = figures.blank(4.3, 2.9) if narrow else figures.blank(8.6, 3.3)
     axes = figure.add_subplot()
     figures.calm(axes)
     places = [figures.place(one.start) + width / 2 for one in example.bars]
@@ -177,13 +177,17 @@ def _course(example: Example, zone: tzinfo) -> Plot:
     start, end = example.bars[0].start, example.bars[-1].start + timedelta(hours=example.step_hours)
     axes.set_xlim(figures.place(start), figures.place(end))
     figures.whole_numbers(axes)
-    figures.date_axis(axes, start, end, zone, most=9)
+    figures.date_axis(axes, start, end, zone, most=5 if narrow else 9)
     name, locale = clean(name_of(surge.topic)), clean(surge.locale)
     begin, finish, found = (
         f"{at.astimezone(zone):%Y-%m-%d %H:%M}" if at else "" for at in (surge.begin, surge.end, surge.found_at)
     )
     alt = f"Unhappy customers of {name} ({locale}): {surge.extra} put in from {begin} to {finish}, usual {surge.usual:.1f}"
-    return figures.drawn(figure, "example", f"{alt}; {f'found {found}' if found else 'not found'}.")
+    return figures.drawn(figure, _named("example", narrow), f"{alt}; {f'found {found}' if found else 'not found'}.")
+
+
+def _named(name: str, narrow: bool) -> str:
+    return f"phone{name}" if narrow else name
 
 
 def _percent(share: float) -> str:

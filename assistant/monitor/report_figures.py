@@ -87,9 +87,7 @@ def course(
     return drawn(figure, name, alt)
 
 
-def small_course(
-    points: Sequence[Point], before: Sequence[Point], zone: tzinfo, name: str, alt: str, marks: Sequence[datetime] = ()
-) -> Plot:
+def small_course(points: Sequence[Point], before: Sequence[Point], zone: tzinfo, name: str, alt: str) -> Plot:
     """Draw the share of negative messages of one topic, in a small picture.
 
     Args:
@@ -98,7 +96,6 @@ def small_course(
         zone: Of the dates on the axis.
         name: Tells this picture from the others of the page; letters and digits.
         alt: What it shows, in words.
-        marks: Moments to mark with 1, 2, 3 …
 
     Returns:
         The picture.
@@ -107,7 +104,6 @@ def small_course(
     axes = figure.add_subplot()
     calm(axes)
     _share_line(axes, points, before)
-    _mark(marks, axes)
     axes.set_xlim(place(points[0].start), place(points[-1].end))
     date_axis(axes, points[0].start, points[-1].end, zone, most=5)
     return drawn(figure, name, alt)

@@ -184,6 +184,9 @@ ENGLISH = {
     "no_topic": "no topic named",
     "oos": "none of our business",
     "und": "not known",
+    "comma": ", ",
+    "semicolon": "; ",
+    "stop": ".",
     "none": "–",
     "no_messages": "No messages.",
 }
@@ -362,6 +365,9 @@ CHINESE = {
     "no_topic": "未识别主题",
     "oos": "与业务无关",
     "und": "未知",
+    "comma": "、",
+    "semicolon": "；",
+    "stop": "。",
     "none": "–",
     "no_messages": "没有消息。",
 }

@@ -335,7 +335,7 @@ def test_what_serves_is_the_champion_or_aloud_the_one_before_it(registry: Regist
     assert served is not None and served.adapter.manifest.version == "v1"
     assert "champion v2 cannot serve, v1 before it stands in" in served.fault and "checksum" in served.fault
     flip(registry.folder("intent", "v1") / HEAD)
-    with pytest.raises(RegistryError, match="nor can the champion before it stand in"):
+    with pytest.raises(RegistryError, match=r"nor can the champion before it stand in.*adapters promote intent VERSION"):
         registry.load_serving("intent", BASE)
 
 
@@ -343,8 +343,17 @@ def test_a_damaged_first_champion_has_none_to_stand_in(registry: Registry) -> No
     add(registry, "v1")
     registry.promote("intent", "v1", BASE)
     flip(registry.folder("intent", "v1") / HEAD)
-    with pytest.raises(RegistryError, match="checksum"):
+    with pytest.raises(RegistryError, match=r"checksum.*adapters promote intent VERSION"):
         registry.load_serving("intent", BASE)
+
+
+def test_a_pointer_damaged_by_hand_is_named_with_the_mend_and_promoting_mends_it(registry: Registry) -> None:
+    add(registry, "v1")
+    (registry.root / "intent" / "champion").write_text("\x00 rubbish")
+    with pytest.raises(RegistryError, match=r"known versions: v1.*adapters promote intent VERSION"):
+        registry.load_serving("intent", BASE)
+    registry.promote("intent", "v1", BASE)
+    assert registry.load_serving("intent", BASE) is not None
 
 
 def test_a_pair_of_files_from_before_is_still_read(registry: Registry) -> None:

@@ -120,6 +120,7 @@ def test_ingest_ask_explain_and_forget_belong_together(run: Run, tmp_path: Path)
     assert run("forget", "c0042").code == 2  # nobody can be asked
     assert run("forget", "c0042", "--yes", "--json").json == {
         "contact": "c0042",
+        "known": True,
         "conversations": 1,
         "holdout_rows": 0,
         "run_pages": 0,
@@ -146,7 +147,7 @@ def test_who_is_forgotten_leaves_no_words_in_what_was_learned(run: Run, tmp_path
     ran = run("forget", "c0042", "--yes", "--json").json
     none: list[str] = []
     assert ran == {
-        **{"contact": "c0042", "conversations": 1, "holdout_rows": 1, "run_pages": 1},
+        **{"contact": "c0042", "known": True, "conversations": 1, "holdout_rows": 1, "run_pages": 1},
         **{"discoveries_deleted": none, "discoveries_left": none},
     }
     assert not page.exists() and [json.loads(line)["text"] for line in held.read_text().splitlines()] == ["own"]
@@ -164,7 +165,13 @@ def test_who_is_forgotten_leaves_no_words_in_proposals_of_the_home_and_those_els
         note_folder(home, folder)
     (home / "second" / "own.txt").write_text("not of ours")
     unknown = run("forget", "c0", "--yes", "--json").json
-    assert isinstance(unknown, dict) and unknown["discoveries_deleted"] == [] and len(unknown["discoveries_left"]) == 3
+    assert (
+        isinstance(unknown, dict)
+        and not unknown["known"]
+        and unknown["discoveries_deleted"] == []
+        and len(unknown["discoveries_left"]) == 3
+    )
+    assert "the store knows nobody by this name" in run("forget", "c0", "--yes").out
     ran = run("forget", "c0042", "--yes")
     assert ran.code == 0 and f"deleted too, as proposals hold customers' words: {home / 'second' / 'intents.csv'}" in ran.out
     assert f"may hold the contact's words still, delete it and its copies yourself: {other / 'intents.csv'}" in ran.out
