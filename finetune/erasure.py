@@ -6,6 +6,7 @@ after ``Store.forget_contact``, which sees to the store and notes which versions
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from finetune.gathering import gather
 from finetune.holdout import prune_holdout
 from finetune.session import PAGE
 
+_MOMENTS = 10.0  # seconds
 _ALWAYS = datetime.max.replace(tzinfo=UTC)
 
 
@@ -50,6 +52,9 @@ def erase_learned(store: Store, holdout: Path, runs: Path, task: str | None = No
         if due.reason == ERASED and task in (None, due.task) and page.is_file():
             page.unlink(missing_ok=True)
             pages += 1
+    for torn in holdout.glob(".*.jsonl.*"):  # left by a writer that was killed; one that lives is done within moments
+        if time.time() - torn.stat().st_mtime > _MOMENTS:
+            torn.unlink(missing_ok=True)
     rows = 0
     for path in sorted(holdout.glob("*.jsonl" if task is None else f"{task}.jsonl")):
         rows += prune_holdout(path, gather(store, path.stem, None, _ALWAYS).finder())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,9 +71,7 @@ def erase_discovered(place: Path, names: Iterable[str], *, known: bool) -> Erase
     """
     whole = place.resolve()
     deleted, left = [], []
-    for path in (folder / name for folder in dict.fromkeys([whole / FOLDER, *_folders(place)]) for name in names):
-        if not path.is_file():
-            continue
+    for path in _written([whole / FOLDER, *_folders(place)], tuple(names)):
         if not (known and path.parent.resolve().is_relative_to(whole)):
             left.append(path)
             continue
@@ -85,6 +83,13 @@ def erase_discovered(place: Path, names: Iterable[str], *, known: bool) -> Erase
             ) from error
         deleted.append(path)
     return Erased(tuple(deleted), tuple(left))
+
+
+def _written(folders: Iterable[Path], names: tuple[str, ...]) -> Iterator[Path]:
+    """Yield the proposals of folders that are there, and beside them what a writer that was killed left behind."""
+    for folder in dict.fromkeys(folders):
+        for name in names:
+            yield from (path for path in (folder / name, *sorted(folder.glob(f".{name}-*"))) if path.is_file())
 
 
 def _folders(place: Path) -> tuple[Path, ...]:

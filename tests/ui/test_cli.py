@@ -2,72 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from assistant.encoder import Encoder
-from assistant.learning import transcript_ref
 from assistant.settings import Settings, load
-from ui import cli, demo, intake, judging, settings_file, terminal, training, wiring
-from ui.discovered import note_folder
+from tests.ui.commands import CHAT, Run
+from ui import cli, demo, settings_file, terminal
 
 ROOT = Path(__file__).resolve().parents[2]
-CHAT = json.dumps(
-    {
-        "id": "c1",
-        "contact": "c0042",
-        "resolved": True,
-        "turns": [
-            {"role": "customer", "text": "My garden robot beeps three times and stops, what is that?"},
-            {"role": "agent", "text": "Three beeps mean that the blades are blocked. Clear them and press start."},
-        ],
-    }
-)
-
-
-@dataclass
-class Ran:
-    """What one command left."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> object:
-        """Its stdout, which must be one JSON value."""
-        return json.loads(self.out)
-
-
-Run = Callable[..., Ran]
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, encoder: Encoder) -> Run:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("DESKHAND_CONFIG", raising=False)
-    monkeypatch.setenv("DESKHAND_HOME", str(tmp_path / "home"))
-    for module in (wiring, intake, training, judging, demo):
-        monkeypatch.setattr(module, "load_encoder", lambda settings: encoder)
-
-    def call(*words: str, stdin: str | None = None, home: Path | None = None) -> Ran:
-        if home is not None:
-            monkeypatch.setenv("DESKHAND_HOME", str(home))
-        if stdin is not None:
-            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), encoding="utf-8"))
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
-            cli.main(words)
-        printed = capsys.readouterr()
-        return Ran(int(left.value.code or 0), printed.out, printed.err)
-
-    return call
 
 
 def test_init_writes_a_file_that_holds_every_setting_and_loads_to_the_defaults(run: Run, tmp_path: Path) -> None:
@@ -129,56 +73,6 @@ def test_ingest_ask_explain_and_forget_belong_together(run: Run, tmp_path: Path)
     }
     after = run("ask", "my garden robot beeps three times", "--json").json
     assert isinstance(after, dict) and not after["evidence"] and "blades" not in after["reply"]
-
-
-def test_who_is_forgotten_leaves_no_words_in_what_was_learned(run: Run, tmp_path: Path) -> None:
-    (tmp_path / "chat.jsonl").write_text(CHAT + "\n")
-    run("ingest", "chat.jsonl")
-    home = tmp_path / "home"
-    with wiring.connect(wiring.read_settings(home), home) as store:
-        ref = transcript_ref(store.sources()[0].id, "c1")
-        store.learning.record_uses("intent", "v1", [ref])
-    page, held = home / "runs" / "intent" / "v1" / "run.html", home / "holdout" / "intent.jsonl"
-    page.parent.mkdir(parents=True)
-    page.write_text("my garden robot beeps")
-    held.parent.mkdir()
-    rows = [{"text": "my garden robot beeps", "label": "beeps", "ref": ref}, {"text": "own", "label": "beeps"}]
-    held.write_text("\n".join(json.dumps(row) for row in rows))
-    ran = run("forget", "c0042", "--yes", "--json").json
-    none: list[str] = []
-    assert ran == {
-        **{"contact": "c0042", "known": True, "conversations": 1, "holdout_rows": 1, "run_pages": 1},
-        **{"discoveries_deleted": none, "discoveries_left": none},
-    }
-    assert not page.exists() and [json.loads(line)["text"] for line in held.read_text().splitlines()] == ["own"]
-
-
-def test_who_is_forgotten_leaves_no_words_in_proposals_of_the_home_and_those_elsewhere_are_named(
-    run: Run, tmp_path: Path
-) -> None:
-    (tmp_path / "chat.jsonl").write_text(CHAT + "\n")
-    run("ingest", "chat.jsonl")
-    home, other = tmp_path / "home", tmp_path / "elsewhere"
-    for folder in (home / "discover", home / "second", other):
-        folder.mkdir()
-        (folder / "intents.csv").write_text("text,label\nmy garden robot beeps,beeps\n")
-        note_folder(home, folder)
-    (home / "second" / "own.txt").write_text("not of ours")
-    unknown = run("forget", "c0", "--yes", "--json").json
-    assert (
-        isinstance(unknown, dict)
-        and not unknown["known"]
-        and unknown["discoveries_deleted"] == []
-        and len(unknown["discoveries_left"]) == 3
-    )
-    assert "the store knows nobody by this name" in run("forget", "c0", "--yes").out
-    ran = run("forget", "c0042", "--yes")
-    assert ran.code == 0 and f"deleted too, as proposals hold customers' words: {home / 'second' / 'intents.csv'}" in ran.out
-    assert f"may hold the contact's words still, delete it and its copies yourself: {other / 'intents.csv'}" in ran.out
-    assert [path.relative_to(tmp_path) for path in sorted(tmp_path.rglob("*.csv"))] == [Path("elsewhere/intents.csv")]
-    assert (home / "second" / "own.txt").exists()
-    again = run("forget", "c0042", "--yes", "--json").json
-    assert isinstance(again, dict) and again["discoveries_left"] == [str(other / "intents.csv")]
 
 
 def test_replay_is_no_setting_of_a_training_on_given_rows(run: Run, tmp_path: Path) -> None:
