@@ -59,8 +59,8 @@ def write_sample(source: Path, out: Path) -> None:
         SourceError: a source is malformed; nothing has been written then.
     """
     sources = read_sources(source)
-    training = [mood for lang in LANGUAGES for mood in read_moods(source / "sentiment" / f"{lang}.yaml")]
-    validation = read_moods(source / "validation" / "sentiment_turns.yaml")
+    training = _moods(source / "sentiment", "*.yaml")
+    validation = _moods(source / "validation", "sentiment_*.yaml")
     held_back = read_moods(source / "heldback" / "sentiment.yaml")
     rows = label_rows(sources, training, validation, SEED)
     conversations = _conversations(sources)
@@ -78,6 +78,19 @@ def write_sample(source: Path, out: Path) -> None:
         shutil.copyfile(source / "heldback" / f"{name}.jsonl", out / "heldback" / f"{name}.jsonl")
     _write(out / "heldback" / "sentiment.jsonl", _lines(_held_back(held_back)))
     _write_gzip(out / "conversations.jsonl.gz", _lines(conversations))
+
+
+def _moods(folder: Path, names: str) -> list[Mood]:
+    """Read all files of messages in a folder, in the order of their names; a text may stand in one of them only."""
+    found: dict[str, tuple[Mood, Path]] = {}
+    for path in sorted(folder.glob(names)):
+        for mood in read_moods(path):
+            if mood.text in found:
+                raise SourceError(f"{path}: {mood.text!r} stands in {found[mood.text][1]} too; take it out of one of them")
+            found[mood.text] = mood, path
+    if not found:
+        raise SourceError(f"{folder / names}: no such file; the messages with feelings stand there")
+    return [mood for mood, _ in found.values()]
 
 
 def _held_back(moods: Iterable[Mood]) -> Iterable[dict[str, object]]:

@@ -118,7 +118,7 @@ def test_feelings_are_balanced_and_labelled_with_known_names(name: str, en: int,
             assert sum(emotion in row["emotions"] for row in mine) >= 5, (lang, emotion)
     for row in feelings(name):
         assert row["emotions"] == [emotion for emotion in EMOTIONS if emotion in row["emotions"]], row
-        assert set(re.findall(r"\[([A-Z]+)_\d\]", row["text"])) <= {"ORDER", "TRACKING", "EMAIL", "NAME"}, row
+        assert set(re.findall(r"\[([A-Z]+)_\d\]", row["text"])) <= {"ORDER", "TRACKING", "EMAIL", "NAME", "PHONE"}, row
         assert "⏎" not in row["text"]
 
 
