@@ -64,8 +64,9 @@ def text(alert: Alert, what: str, zone: tzinfo) -> str:
         lines.append(f"Articles they were shown: {articles}.")
     last = alert.details.get("last_time")
     if isinstance(last, dict):
-        hours = f" and lasted {last['hours']:.0f} hours" if last.get("hours") else ""
-        lines.append(f"Last time: {str(last['opened_at'])[:10]}, {last['observed']} conversations{hours}.")
+        hours = float(last.get("hours") or 0.0)
+        lasted = f" and lasted {hours / 24:.0f} days" if hours > 72 else f" and lasted {hours:.0f} hours" if hours else ""
+        lines.append(f"Last time: {str(last['opened_at'])[:10]}, {last['observed']} conversations{lasted}.")
     return "\n".join(lines)
 
 

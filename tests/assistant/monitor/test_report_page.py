@@ -71,6 +71,12 @@ def test_topics_that_turned_sour_are_listed_with_the_commas_of_the_language() ->
     assert "refund en、delivery en。" in Outline(page(data, "zh")).text
 
 
+def test_how_long_the_last_trouble_lasted_is_told_in_hours_and_then_in_days() -> None:
+    for hours, told in ((70.2, "lasted 70 hours"), (1293.4, "lasted 54 days")):
+        last = {"opened_at": "2027-01-12T08:00:00+01:00", "observed": 17, "hours": hours, "resolved_by": "recovery"}
+        assert told in Outline(page(report(messages(WEEK, 40, 20), alerts=[alert(details={"last_time": last})]), "en")).text
+
+
 def test_the_page_names_nothing_outside_itself_and_runs_no_script(data: ReportData) -> None:
     outline = Outline(page(data))
     assert not {"script", "img", "link", "iframe", "object", "video", "audio", "form"} & set(outline.tags)
