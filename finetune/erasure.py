@@ -7,6 +7,7 @@ after ``Store.forget_contact``, which sees to the store and notes which versions
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -53,8 +54,9 @@ def erase_learned(store: Store, holdout: Path, runs: Path, task: str | None = No
             page.unlink(missing_ok=True)
             pages += 1
     for torn in holdout.glob(".*.jsonl.*"):  # left by a writer that was killed; one that lives is done within moments
-        if time.time() - torn.stat().st_mtime > _MOMENTS:
-            torn.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):  # moved into place meanwhile
+            if time.time() - torn.stat().st_mtime > _MOMENTS:
+                torn.unlink()
     rows = 0
     for path in sorted(holdout.glob("*.jsonl" if task is None else f"{task}.jsonl")):
         rows += prune_holdout(path, gather(store, path.stem, None, _ALWAYS).finder())

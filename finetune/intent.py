@@ -132,8 +132,10 @@ def train_classifier(
     chances = softmax(logits[:count] / temperature)
     if run.settings.refit:
         fitted = _fit(run, encoder, _Rows([*training, *held], held, names), checksum, ranks, until=_best_epochs(history))
-    thresholds = choose_thresholds(softmax(by / temperature), truth, names)
-    more = finish(fitted, chances, held) if finish else Finished(thresholds=thresholds)
+    if finish:
+        more = finish(fitted, chances, held)
+    else:
+        more = Finished(thresholds=choose_thresholds(softmax(by / temperature), truth, names))
     scores = {f"validation_{key}": value for key, value in classification_figures(chances, data.truth, names).items()}
     head: Any = fitted.learner.head
     tensors = {

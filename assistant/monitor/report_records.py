@@ -145,6 +145,10 @@ class LocaleRow:
     change: Change
 
 
+#: Hours from which on a length is told in days.
+LONG_HOURS = 72
+
+
 @dataclass(frozen=True, slots=True)
 class LastTime:
     """The alert before on the same topic: when it opened, how many it counted, how long it lasted and who ended it."""
@@ -153,6 +157,18 @@ class LastTime:
     observed: int
     hours: float | None
     resolved_by: str
+
+    @property
+    def told(self) -> str:
+        """Return the name of the sentence that tells it."""
+        if self.hours is None:
+            return "alert_last_said"
+        return "alert_last_days" if self.hours > LONG_HOURS else "alert_last_hours"
+
+    @property
+    def length(self) -> float | None:
+        """Return how long it lasted, in the unit of that sentence."""
+        return self.hours / 24 if self.hours is not None and self.hours > LONG_HOURS else self.hours
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Any
 
 from assistant.monitor.events import Alert, Signal
 from assistant.monitor.ledger import Notice
+from assistant.monitor.report_records import LONG_HOURS
 
 _KINDS = {
     "number": "more unhappy customers than the time of day and week explains",
@@ -65,7 +66,7 @@ def text(alert: Alert, what: str, zone: tzinfo) -> str:
     last = alert.details.get("last_time")
     if isinstance(last, dict):
         hours = float(last.get("hours") or 0.0)
-        lasted = f" and lasted {hours / 24:.0f} days" if hours > 72 else f" and lasted {hours:.0f} hours" if hours else ""
+        lasted = f" and lasted {hours / 24:.0f} days" if hours > LONG_HOURS else f" and lasted {hours:.0f} hours" if hours else ""
         lines.append(f"Last time: {str(last['opened_at'])[:10]}, {last['observed']} conversations{lasted}.")
     return "\n".join(lines)
 
