@@ -6,7 +6,7 @@ raised nor how a notice travels (``outbox.py``). An alert's details name message
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any, get_args
@@ -177,6 +177,27 @@ def attach(database: Database, id: str, also: Iterable[str], notices: Iterable[N
             raise StoreError(f"alert {id[:80]!r} is resolved already, so {fresh[0]!r} cannot join it: raise an alert of its own")
         connection.execute(_ALERTS.update().where(_ALERTS.c.id == id).values(also=[*alert.also, *fresh]))
         enqueue(connection, id, notices)
+    return True
+
+
+def renew(database: Database, id: str, details: Mapping[str, Any]) -> bool:
+    """Put another explanation in the place of an alert's; one that is resolved keeps what it has.
+
+    Args:
+        database: An open database.
+        id: The alert.
+        details: Of ``explain``.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        StoreError: There is no such alert, or the database fails.
+    """
+    with database.writing() as connection:
+        if _locked(connection, id).state == "resolved":
+            return False
+        connection.execute(_ALERTS.update().where(_ALERTS.c.id == id).values(details=dict(details)))
     return True
 
 

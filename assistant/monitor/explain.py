@@ -1,6 +1,6 @@
 """What an alert is about: the words that set its messages apart, typical ones, articles and versions involved, and last time.
 
-Reads the store at the moment an alert opens and gives plain values for its ``details``: ids of messages, short phrases that
+Reads the store at the moment an alert opens, and again as it grows (``renewing.py``), and gives plain values for its ``details``: ids of messages, short phrases that
 several customers used, names and figures; no customer's sentence. Before: a detector's signal. After: the alert, its notices,
 the console and the report, which fetch the texts by id.
 """
@@ -36,13 +36,14 @@ def explain(ledger: Ledger, rules: Rules, signal: Signal) -> dict[str, Any]:
         signal: What the detector said.
 
     Returns:
-        ``words`` (text, z, count, share, background_share), ``messages`` (ids, most typical first), ``emotions`` (shares),
+        ``of`` (how many unhappy messages it has by now), ``words`` (text, z, count, share, background_share), ``messages`` (ids, most typical first), ``emotions`` (shares),
         ``channels`` (counts), ``versions`` (task -> version -> count), ``articles`` (id, title, count) that were shown to these
         customers, ``actions`` (counts of send, clarify, handoff) and ``last_time`` (the alert before on this topic, or None).
     """
     begin, end = Place(signal.since - _BEFORE, ""), signal.at + _MOMENT
     stream = list(ledger.stream(begin, end, [Stream(signal.topic, signal.locale)]))
-    own = [one for one in stream if one.at >= signal.since and rules.negative(one)][-_MOST:]
+    unhappy = [one for one in stream if one.at >= signal.since and rules.negative(one)]
+    own = unhappy[-_MOST:]
     others: Sequence[Event] = [one for one in stream if one.at < signal.since]
     if len(others) < _ENOUGH:  # too little of a past: against everything its locale wrote, which takes long to read
         known = {event.id for event in own}
@@ -55,6 +56,7 @@ def explain(ledger: Ledger, rules: Rules, signal: Signal) -> dict[str, Any]:
     replies = ledger.replies([event.id for event in said])
     shown = Counter((one.id, one.title) for reply in replies for one in reply.articles)
     return {
+        "of": len(unhappy),
         "words": [
             {
                 "text": word.text,

@@ -6,7 +6,7 @@ One door to what stands in several files: events in ``event_rows.py``, readings 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -121,6 +121,10 @@ class Ledger:
     def attach(self, id: str, also: Iterable[str], notices: Iterable[Notice] = ()) -> bool:
         """Note further streams of an alert's cause, and say whether any is new; see ``alert_rows.attach``."""
         return alert_rows.attach(self._database, id, also, notices)
+
+    def renew(self, id: str, details: Mapping[str, Any]) -> bool:
+        """Put another explanation in the place of an alert's, and say whether it was; see ``alert_rows.renew``."""
+        return alert_rows.renew(self._database, id, details)
 
     # The outbox
 

@@ -20,6 +20,7 @@ from assistant.monitor.detect import Detector
 from assistant.monitor.events import Alert, Event, Signal
 from assistant.monitor.ledger import Ledger, Notice, Place
 from assistant.monitor.limits import Limits
+from assistant.monitor.renewing import Renewal
 
 FORMAT = 1
 #: Snapshots in the store, newest first: where the monitor stands, and where it stood when the last days and weeks began. Those
@@ -31,6 +32,7 @@ _SAME_CAUSE = timedelta(days=3)
 _SAME_START = timedelta(hours=12)
 _CLOCK_SLACK = timedelta(minutes=5)  # a clock put back by less is waited for
 _DAY = timedelta(days=1)
+_MOMENT = timedelta(microseconds=1)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Says what an alert is about: ids, words and figures, ready for JSON; no customer's sentences.
@@ -102,6 +104,7 @@ class Monitor:
         self._explain = explain
         self._tell = tell
         self._detector = Detector(rules.limits)
+        self._renewal = Renewal(ledger, rules.negative, explain)
         self._until, self._count = _BEGINNING, 0
         self._stands: list[_Stand] = []
         self._older: list[datetime] | None = None  # what stands in the store's second row, where that is known
@@ -171,6 +174,8 @@ class Monitor:
                     resolved.extend(self._resolve(signal, now))
                     continue
                 alert, new = self._raise(signal, now)
+                if (signal.topic, signal.locale) == alert.streams[0]:
+                    self._renewal.follow(alert, signal.at + _MOMENT)
                 if new == "raised":
                     raised.append(alert)
                 elif new == "joined":
@@ -189,6 +194,7 @@ class Monitor:
                 if self._count + count and _kept(midnight, until):
                     act(self._detector.advance(midnight))
                     self._stands = _thinned([_Stand(midnight, self._count + count, self._detector.state()), *self._stands])
+            self._renewal.observe(event)
             act(self._detector.observe(event, self._rules.negative(event)))
             count += 1
         while waiting is not None and waiting.resolved_at is not None:
@@ -229,6 +235,7 @@ class Monitor:
                 and one.state != "resolved"
                 and self._ledger.resolve(one.id, RECOVERY, signal.at, self._tell(one, "resolved", now))
             ):
+                self._renewal.drop(one)
                 ended.append(replace(one, state="resolved", resolved_at=signal.at, resolved_by=RECOVERY))
         return ended
 
@@ -242,6 +249,7 @@ class Monitor:
         yield from sorted(closed, key=lambda one: (one.resolved_at or until, one.id))
 
     def _close(self, alert: Alert, at: datetime) -> list[Signal]:
+        self._renewal.drop(alert)
         signals = self._detector.advance(at)
         for topic, locale in alert.streams:
             self._detector.resolve(topic, locale, at)
@@ -266,6 +274,7 @@ class Monitor:
         self._stands = sorted({one.until: one for one in stands}.values(), key=lambda one: one.until, reverse=True)
         if self._stands:
             self._stand(self._stands[0])
+        self._renewal.begin(self._until)
         self._loaded = True
 
     def _save(self, now: datetime) -> None:
@@ -290,8 +299,10 @@ class Monitor:
             if stand.until < until and self._holds(stand.until, stand.count):
                 self._stands = [one for one in self._stands if one.until <= stand.until]
                 self._stand(stand)
-                return
-        self._begin()
+                break
+        else:
+            self._begin()
+        self._renewal.begin(self._until)
 
     def _stand(self, stand: _Stand) -> None:
         self._detector = Detector.restore(stand.state, self._rules.limits)
