@@ -207,11 +207,9 @@ def _unexpected(folder: Path, name: str, what: str) -> RegistryError:
 
 
 def _check_head(folder: Path, manifest: Manifest, head: Mapping[str, Tensor], width: int) -> None:
-    """Refuse a head whose shapes do not fit the adapter's width and the task: labels, or two square projections for dialog."""
+    """Refuse a head whose shapes do not fit the adapter's width and the task's labels, or the two sides of dialog."""
     if manifest.task == "dialog":
-        sides = [tuple(head[name].shape) if name in head else () for name in ("context.weight", "reply.weight")]
-        if any(side != (width, width) for side in sides):
-            raise RegistryError(f"{folder / HEAD}: wrong shapes {sides}, two of {(width, width)} are needed; train again")
+        _check_sides(folder, head, width)
     if manifest.task not in ("intent", "sentiment", "slots"):
         return
     classes = len(manifest.labels)
@@ -226,6 +224,21 @@ def _check_head(folder: Path, manifest: Manifest, head: Mapping[str, Tensor], wi
     deep = shapes.get("deep.weight", ())
     if deep != (classes, width) or shapes.get("deep.bias") != (classes,) or wide != (BUCKETS, classes):
         raise RegistryError(f"{folder / HEAD}: wrong shapes {shapes} for {classes} labels and width {width}; train again")
+
+
+def _check_sides(folder: Path, head: Mapping[str, Tensor], width: int) -> None:
+    """Refuse what are not two square projections, with or without both sides of the wide half and its weight."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in head.items()}
+    sides = [shapes.get(name, ()) for name in ("context.weight", "reply.weight")]
+    if any(side != (width, width) for side in sides):
+        raise RegistryError(f"{folder / HEAD}: wrong shapes {sides}, two of {(width, width)} are needed; train again")
+    wide = [shapes.get(f"wide.{name}") for name in ("context.weight", "reply.weight", "share")]
+    if wide == [None] * 3:
+        return
+    grams = wide[0] or ()
+    if len(grams) != 2 or grams[0] != BUCKETS or wide != [grams, grams, ()] or float(head["wide.share"]) < 0:
+        needed = f"two of ({BUCKETS}, any) and one number that is not negative"
+        raise RegistryError(f"{folder / HEAD}: wrong shapes {wide} of the wide half, {needed} are needed; train again")
 
 
 def replace_text(path: Path, text: str) -> None:

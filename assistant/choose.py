@@ -1,7 +1,7 @@
 """Which past reply fits a conversation: the dialog adapter orders the replies that retrieval found.
 
-Contexts and replies meet in one space, each by its own projection (``finetune/dialog.py`` trains both). Knows nothing of how
-replies were found, nor which may be sent: ``retrieval`` comes before it, ``compose.py`` and ``check.py`` after.
+Contexts and replies meet in one space (``sides.py``; ``finetune/dialog.py`` trains it). Knows nothing of how replies were
+found, nor which may be sent: ``retrieval`` comes before it, ``compose.py`` and ``check.py`` after.
 """
 
 from __future__ import annotations
@@ -14,29 +14,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from assistant.encoder import Encoder
+from assistant.heads import hashed
 from assistant.records import Hit, Turn
+from assistant.sides import Context, context_grams, context_text, vectors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from assistant.registry import AdapterVersion
 
-Context = Sequence[tuple[str, str]]
-_CONTEXT_TURNS, _TURN_CHARS = 4, 240
 _REPLY_CHARS = 1500
 _KEPT = 20_000  # reply vectors at hand, 30 MB at 384 numbers each
-
-
-def context_text(context: Context) -> str:
-    """Return what was said before a reply as one text, the last turn first, since long texts are cut at the end.
-
-    Args:
-        context: ``(role, text)`` of the turns, oldest first.
-
-    Returns:
-        The last four turns, each cut to 240 characters.
-    """
-    return " | ".join(text[:_TURN_CHARS] for _, text in reversed(context[-_CONTEXT_TURNS:]))
 
 
 def context_of(turns: Sequence[Turn], text: str) -> list[tuple[str, str]]:
@@ -82,7 +71,7 @@ class ReplyChooser:
         """
         if not replies:
             return np.zeros(0, dtype=np.float32)
-        asked = self._encode([context_text(context)], "context")[0]
+        asked = vectors(self._head, "context", self._pooled([context_text(context)]), [context_grams(context)])[0]
         found: NDArray[np.float32] = self._replies([reply[:_REPLY_CHARS] for reply in replies]) @ asked
         return found
 
@@ -111,7 +100,8 @@ class ReplyChooser:
             kept = {text: self._vectors[text] for text in texts if text in self._vectors}
         missing = [text for text in dict.fromkeys(texts) if text not in kept]
         if missing:
-            kept |= dict(zip(missing, self._encode(missing, "reply"), strict=True))
+            said = vectors(self._head, "reply", self._pooled(missing), [hashed(text) for text in missing])
+            kept |= dict(zip(missing, said, strict=True))
         with self._lock:
             for text in texts:
                 self._vectors[text] = kept[text]
@@ -120,12 +110,9 @@ class ReplyChooser:
                 self._vectors.popitem(last=False)
         return np.stack([kept[text] for text in texts])
 
-    def _encode(self, texts: Sequence[str], side: str) -> NDArray[np.float32]:
+    def _pooled(self, texts: Sequence[str]) -> Tensor:
         import torch
-        from torch.nn import functional as fn
 
         block = self._encoder.encode_for_tasks(texts, self._stack)
         with torch.inference_mode():
-            pooled = self._encoder.pool(block.hidden["dialog"], block.mask)
-            found: NDArray[np.float32] = fn.normalize(fn.linear(pooled, self._head[f"{side}.weight"]), dim=1).numpy()
-        return found
+            return self._encoder.pool(block.hidden["dialog"], block.mask)

@@ -55,8 +55,12 @@ def ngrams(text: str) -> list[str]:
     return found
 
 
-def hashed(text: str) -> Hashed:
+def hashed(text: str, salt: str = "") -> Hashed:
     """Hash a text's n-grams into buckets.
+
+    Args:
+        text: Any text.
+        salt: The same n-gram falls into another bucket under another salt.
 
     Returns:
         Bucket indices ``(m,)`` and their weights ``(m,)``: log term frequency, scaled to unit length; never empty.
@@ -64,7 +68,7 @@ def hashed(text: str) -> Hashed:
     counts: dict[int, float] = {}
     han: set[int] = set()
     for gram in ngrams(text):
-        bucket = zlib.crc32(gram.encode("utf-8", "replace")) % BUCKETS
+        bucket = zlib.crc32(f"{salt}{gram}".encode("utf-8", "replace")) % BUCKETS
         counts[bucket] = counts.get(bucket, 0) + 1
         if gram[0] == "h":
             han.add(bucket)

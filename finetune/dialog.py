@@ -1,4 +1,4 @@
-"""Dialog adapters: choose the right reply. Contexts and replies meet in one space; both sides have their own projection.
+"""Dialog adapters: choose the right reply. Contexts and replies meet in one space, whose wide half ``wide_dialog.py`` trains.
 
 Method: a dual encoder with in-batch negatives (Henderson et al. 2017, arXiv:1705.00652) and hard negatives mined with the
 untuned encoder (Xiong et al. 2021, arXiv:2007.00808). Recall@1 of 100 as in Henderson et al. 2019 (arXiv:1904.06472): the
@@ -8,7 +8,7 @@ right reply among 99 unique others. Knows pairs; which conversations they come f
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,10 @@ import numpy as np
 
 from assistant.adapter_files import Manifest
 from assistant.batches import by_length
-from assistant.choose import context_text
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
+from assistant.heads import hashed
+from assistant.sides import Side, context_grams, context_text, deep_side, joined, vectors, weight_of
 from finetune.adapted import AdaptedEncoder, Prepared
 from finetune.examples import digest_of
 from finetune.fitting import fit, write_version
@@ -26,14 +27,19 @@ from finetune.harvested import Pair
 from finetune.loop import Learner
 from finetune.ranks import Ranks
 from finetune.recipe import Progress, Run
+from finetune.wide_dialog import best_share, train_wide
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from assistant.heads import Hashed
+
 SCALE = 20.0  # of cosines in the softmax over replies, as sentence-transformers ranks
 CHOICES = 100
 _LEAST_PAIRS, _LEAST_REPLIES = 16, 2  # to learn from, and different ones to check by
+#: Unit vectors of contexts and of replies, each ``(n, D)``.
+Sides = tuple["NDArray[np.float32]", "NDArray[np.float32]"]
 _HARD = 16  # nearest wrong replies of the untuned encoder that hard negatives are drawn from
 
 
@@ -140,27 +146,41 @@ def train_dialog(
     def build(adapted: AdaptedEncoder) -> Learner:
         return _learner(adapted, encoder, training, validation, run.settings.seed)
 
+    settings = run.settings
     checksum, held = (digest_of(repr((pair.context, pair.reply)) for pair in side) for side in (training, validation))
     fitted = fit(run, encoder, len(training), build, checksum + held, ranks)
-    with torch.inference_mode():
-        ranking: Ranking = fitted.learner.predict()
     head: Any = fitted.learner.head
+    tensors: dict[str, Tensor] = {weight_of("context"): head.context.weight, weight_of("reply"): head.reply.weight}
+    with torch.inference_mode():
+        deep: Sides = fitted.learner.predict()
+    sets = choice_sets([pair.reply for pair in validation], settings.seed)
+    ranking, share = rank(deep[0], deep[1], sets), 0.0
+    if settings.wide_learning_rate:
+        wide = train_wide(training, settings.seed)
+        beside = wide.sides(validation)
+
+        def fused(share: float) -> Ranking:
+            contexts, replies = (joined(half, other, share) for half, other in zip(deep, beside, strict=True))
+            return rank(contexts, replies, sets)
+
+        share = best_share(lambda share: _score(fused(share)))
+        if share:
+            ranking, tensors = fused(share), tensors | wide.tensors(share)
     values = {
         "labels": (),
         "training_set": {"sha256": checksum, "examples": len(training)},
         "scores": {f"validation_{name}": value for name, value in ranking_figures(ranking.ranks).items()},
         "thresholds": {},
         "temperature": 1.0,
-        "head": {"kind": "dual-encoder"},
+        "head": {"kind": "dual-encoder", "wide_share": share},
     }
-    tensors = {"context.weight": head.context.weight, "reply.weight": head.reply.weight}
     return TrainedChooser(write_version(run, fitted, encoder, tensors, values), fitted.history, ranking)
 
 
 def _learner(
     adapted: AdaptedEncoder, encoder: Encoder, training: Sequence[Pair], validation: Sequence[Pair], seed: int
 ) -> Learner:
-    """Return the learner; it predicts how the validation replies rank."""
+    """Return the learner; it predicts both sides of the validation pairs."""
     import torch
     from torch.nn import functional as fn
 
@@ -181,7 +201,7 @@ def _learner(
     drawn: list[random.Random] = [random.Random(seed)]
 
     def side(rows: Sequence[Prepared], linear: Any) -> Tensor:
-        return fn.normalize(linear(adapted.pool(*adapted.hidden(rows))), dim=1)
+        return deep_side(linear.weight, adapted.pool(*adapted.hidden(rows)))
 
     def loss(batch: list[int]) -> Tensor:
         wrong = [drawn[0].choice(hard[own[row]]) for row in batch[::2] if hard[own[row]]]
@@ -190,23 +210,28 @@ def _learner(
         scores = SCALE * side([contexts[row] for row in batch], head.context) @ side([replies[row] for row in rows], head.reply).T
         return fn.cross_entropy(scores, torch.tensor([column[own[row]] for row in batch]))
 
-    def vectors(rows: Sequence[Prepared], linear: Any) -> NDArray[np.float32]:
+    def sides_of(rows: Sequence[Prepared], linear: Any) -> NDArray[np.float32]:
         found = np.zeros((len(rows), adapted.dim), dtype=np.float32)
         for batch in by_length([len(row) for row in rows], 64):
             found[batch] = side([rows[row] for row in batch], linear).numpy()
         return found
 
-    def ranking() -> Ranking:
-        return rank(vectors(judged_contexts, head.context), vectors(judged_replies, head.reply), sets)
+    def predict() -> Sides:
+        return sides_of(judged_contexts, head.context), sides_of(judged_replies, head.reply)
 
     def judge() -> float:
-        figures = ranking_figures(ranking().ranks)
-        return 0.9 * figures["recall_at_1_of_100"] + 0.1 * figures["mrr"]
+        contexts, replies = predict()
+        return _score(rank(contexts, replies, sets))
 
     def fresh(rng: random.Random) -> None:
         drawn[0] = rng
 
-    return Learner(head, [len(row) for row in contexts], loss, ranking, judge, fresh)
+    return Learner(head, [len(row) for row in contexts], loss, predict, judge, fresh)
+
+
+def _score(ranking: Ranking) -> float:
+    figures = ranking_figures(ranking.ranks)
+    return 0.9 * figures["recall_at_1_of_100"] + 0.1 * figures["mrr"]
 
 
 def _nearest(encoder: Encoder, replies: Sequence[str]) -> list[list[int]]:
@@ -230,7 +255,7 @@ def predict_ranking(
     Args:
         encoder: With the adapter ``name`` set.
         name: Adapter name in the encoder's bank.
-        head: ``context.weight`` and ``reply.weight``, each ``(D, D)``.
+        head: Both sides' tensors; see ``assistant.sides.vectors``.
         pairs: Contexts with the right reply.
         seed: Of the draw of choices.
         choices: How many replies to choose from.
@@ -238,16 +263,15 @@ def predict_ranking(
     Returns:
         Ranks and choices.
     """
-    from torch.nn import functional as fn
 
-    def vectors(texts: Sequence[str], weight: Tensor) -> NDArray[np.float32]:
-        found = np.zeros((len(texts), encoder.dim), dtype=np.float32)
+    def served(side: Side, texts: Sequence[str], grams: Callable[[Pair], Hashed]) -> NDArray[np.float32]:
+        found: dict[int, NDArray[np.float32]] = {}
         for rows in by_length([len(text) for text in texts], 64):
             block = encoder.encode_for_tasks([texts[row] for row in rows])
             pooled = encoder.pool(block.hidden[name], block.mask)
-            found[rows] = fn.normalize(fn.linear(pooled, weight), dim=1).numpy()
-        return found
+            found |= zip(rows, vectors(head, side, pooled, [grams(pairs[row]) for row in rows]), strict=True)
+        return np.stack([found[row] for row in range(len(texts))])
 
     replies = [pair.reply for pair in pairs]
-    contexts = vectors([context_text(pair.context) for pair in pairs], head["context.weight"])
-    return rank(contexts, vectors(replies, head["reply.weight"]), choice_sets(replies, seed, choices))
+    contexts = served("context", [context_text(pair.context) for pair in pairs], lambda pair: context_grams(pair.context))
+    return rank(contexts, served("reply", replies, lambda pair: hashed(pair.reply)), choice_sets(replies, seed, choices))

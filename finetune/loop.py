@@ -61,7 +61,7 @@ def batches(count: int, size: int, lengths: Sequence[int], rng: random.Random) -
 def steps_of(count: int, settings: TrainSettings, ranks: Ranks) -> int:
     """Return how many optimiser steps a whole training makes."""
     size = settings.batch_size * ranks.world * settings.accumulate
-    return settings.epochs * -(-count // size)
+    return settings.epochs * -(-min(count, settings.epoch_examples or count) // size)
 
 
 def train(
@@ -157,6 +157,8 @@ class _State:
         total, seen = 0.0, 0
         size = settings.batch_size * ranks.world
         queue = list(batches(len(learner.lengths), size, learner.lengths, rng))
+        if settings.epoch_examples:
+            queue = queue[: -(-settings.epoch_examples // size)]
         for start in range(0, len(queue), settings.accumulate):
             group = queue[start : start + settings.accumulate]
             count = sum(len(rows) for rows in group)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from assistant.choose import context_text
+from assistant.sides import context_text
 from finetune.dialog import TrainedChooser
 from finetune.examples import Labelled, Tagged
 from finetune.harvested import Pair

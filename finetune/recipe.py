@@ -38,10 +38,12 @@ class TrainSettings:
         virtual_tokens: Length of a prefix or prompt.
         dropout: On the pooled vector.
         epochs: Most passes over the examples.
+        epoch_examples: Examples of one epoch, drawn anew for each; 0 takes all. The n-gram half of dialog learns from all anyway.
         batch_size: Examples of one optimiser step on each process.
         accumulate: Batches whose gradients are added before a step.
         learning_rate: Of the adapter; 0 takes the method's own.
-        head_learning_rate: Of the head; its n-gram half has ``wide_learning_rate``.
+        head_learning_rate: Of the head; its n-gram half has ``wide_learning_rate``. That of dialog has a rate of its own, but 0
+            leaves it out too.
         warmup: Share of the steps in which the rate rises.
         label_smoothing: Share of probability given to the other classes.
         class_weights: ``none``, ``sqrt`` (rare classes weigh more by the root of their rarity) or ``balanced``.
@@ -67,6 +69,7 @@ class TrainSettings:
     virtual_tokens: int = 16
     dropout: float = 0.1
     epochs: int = 6
+    epoch_examples: int = 0
     batch_size: int = 32
     accumulate: int = 1
     learning_rate: float = 0.0
@@ -159,6 +162,8 @@ class TrainSettings:
         for name in ("learning_rate", "head_learning_rate", "wide_learning_rate", "weight_decay", "contrast", "adversarial"):
             if not 0 <= getattr(self, name) < 100:
                 faults.append(f"{name} = {getattr(self, name)} must not be negative, nor 100 or more")
+        if self.epoch_examples < 0:
+            faults.append(f"epoch_examples = {self.epoch_examples} must not be negative; 0 takes all")
         if not 0 <= self.replay <= 1:
             faults.append(f"replay = {self.replay} must be in [0, 1]")
         if faults:

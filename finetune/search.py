@@ -118,6 +118,7 @@ def search(
     name: str,
     seed: int,
     tell: Callable[[Trial], None] | None = None,
+    resumed: Callable[[Sequence[Trial]], None] | None = None,
 ) -> Found:
     """Search for settings that score better on validation data than ``base``.
 
@@ -132,6 +133,7 @@ def search(
             are another ``base`` and another ``seed`` under the same name.
         seed: Of the draws.
         tell: Called after every trial that is run here.
+        resumed: Called once with the trials of an earlier search that this one goes on from, where there are any.
 
     Returns:
         The best trial and all of them.
@@ -146,6 +148,8 @@ def search(
     start = replace(base, seeds=1)
     with _locked(storage), _study(storage, _full_name(name, task, base, space, seed)) as study:
         _put_first(study, {knob.name: getattr(_explicit(base), knob.name) for knob in space})
+        if resumed and (earlier := _trials(study, start)):
+            resumed(earlier)
         while (done := len(_trials(study, start))) < trials:
             tried = _run_one(study, evaluate, start, task, space, seed + done)
             if tell:

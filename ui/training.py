@@ -241,10 +241,16 @@ def search_settings(
         cut = " (cut short)" if trial.pruned else ""
         tell(f"{task}: trial {trial.number} of {trials} scores {trial.score:.4f}{cut}")
 
+    def resumed(earlier: Sequence[Trial]) -> None:
+        best = max((one.score for one in earlier if not one.pruned), default=0.0)
+        tell(f"{task}: goes on from {len(earlier)} trials of an earlier search on these rows, the best at {best:.4f}")
+
     storage = place / RUNS / "search.db"
     with tempfile.TemporaryDirectory(prefix="deskhand-search-") as scratch:
         evaluate = validation_score(Run(task, "trial", Path(scratch), datetime.now(UTC), ""), examples, encoder)
-        found = search(evaluate, base, task=task, trials=trials, storage=storage, name=name, seed=base.seed, tell=told)
+        found = search(
+            evaluate, base, task=task, trials=trials, storage=storage, name=name, seed=base.seed, tell=told, resumed=resumed
+        )
     tell(f"{task}: best of {len(found.trials)} settings scores {found.score:.4f} on validation")
     return found.settings
 

@@ -1,8 +1,8 @@
 """What an alert is about: the words that set its messages apart, typical ones, articles and versions involved, and last time.
 
-Reads the store at the moment an alert opens, and again as it grows (``renewing.py``), and gives plain values for its ``details``: ids of messages, short phrases that
-several customers used, names and figures; no customer's sentence. Before: a detector's signal. After: the alert, its notices,
-the console and the report, which fetch the texts by id.
+Reads the store at the moment an alert opens, and again as it grows (``renewing.py``), and gives plain values for its
+``details``: ids of messages, short phrases that several customers used, names and figures; no customer's sentence. Before: a
+detector's signal. After: the alert, its notices, the console and the report, which fetch the texts by id.
 """
 
 from __future__ import annotations
@@ -36,9 +36,10 @@ def explain(ledger: Ledger, rules: Rules, signal: Signal) -> dict[str, Any]:
         signal: What the detector said.
 
     Returns:
-        ``of`` (how many unhappy messages it has by now), ``words`` (text, z, count, share, background_share), ``messages`` (ids, most typical first), ``emotions`` (shares),
-        ``channels`` (counts), ``versions`` (task -> version -> count), ``articles`` (id, title, count) that were shown to these
-        customers, ``actions`` (counts of send, clarify, handoff) and ``last_time`` (the alert before on this topic, or None).
+        ``of`` (how many unhappy messages it has by now), ``words`` (text, z, count, share, background_share), ``messages`` (ids,
+        most typical first), ``emotions`` (shares), ``channels`` (counts), ``versions`` (task -> version -> count), ``articles``
+        (id, title, count) that were shown to these customers, ``actions`` (counts of send, clarify, handoff) and ``last_time``
+        (the alert before on this topic, or None).
     """
     begin, end = Place(signal.since - _BEFORE, ""), signal.at + _MOMENT
     stream = list(ledger.stream(begin, end, [Stream(signal.topic, signal.locale)]))

@@ -31,9 +31,7 @@ class _Open:
 class Renewal:
     """The explanations of open alerts; follows the stream with its monitor."""
 
-    def __init__(
-        self, ledger: Ledger, negative: Callable[[Event], bool], explain: Callable[[Signal], dict[str, Any]]
-    ) -> None:
+    def __init__(self, ledger: Ledger, negative: Callable[[Event], bool], explain: Callable[[Signal], dict[str, Any]]) -> None:
         """Follow nothing yet.
 
         Args:

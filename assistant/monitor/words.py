@@ -137,9 +137,9 @@ def distinctive(texts: Sequence[str], background: Sequence[str], most: int = 10)
         most: How many phrases at most.
 
     Returns:
-        Phrases with a z-score above ``LEAST_Z`` that at least two messages have and that chance hardly gives (Fisher's exact test,
-        Bonferroni over the phrases of ``texts``), highest first; of phrases that contain or overlap one another only the one that
-        says most. None where nothing is sure.
+        Phrases with a z-score above ``LEAST_Z`` that at least two messages have and that chance hardly gives (Fisher's exact
+        test, Bonferroni over the phrases of ``texts``), highest first; of phrases that contain or overlap one another only the
+        one that says most. None where nothing is sure.
     """
     ours, theirs = (Counter(phrase for text in side for phrase in phrases(text)) for side in (texts, background))
     sure = _beyond_chance(ours, theirs, len(texts), len(background))

@@ -11,9 +11,11 @@ import torch
 from safetensors.torch import save_file
 
 from assistant.adapter_files import CONFIG, HEAD, WEIGHTS, AdapterVersion, Manifest, read_version, write_manifest
-from assistant.choose import ReplyChooser, context_of, context_text
+from assistant.choose import ReplyChooser, context_of
 from assistant.encoder import DEFAULT_MODEL, Encoder, resolve
+from assistant.heads import BUCKETS, hashed
 from assistant.records import Hit, Passage
+from assistant.sides import context_grams, context_text
 from tests.assistant.conftest import MOMENT
 
 KEY = "base_model.model.encoder.layer.5.attention.self.query.lora_{}.weight"
@@ -117,3 +119,47 @@ def test_a_broken_head_is_refused_before_it_serves(encoder: Encoder, adapter: Ad
     write_manifest(tmp_path, replace(adapter.manifest, files={}))
     with pytest.raises(RegistryError, match="384, 384"):
         read_version(tmp_path, encoder.sha256)
+
+
+def test_a_wide_half_joins_in_by_its_weight(encoder: Encoder, adapter: AdapterVersion) -> None:
+    wide = torch.zeros(BUCKETS, 2)
+    buckets, _ = hashed(LAMP)
+    wide[buckets] = torch.tensor([0.0, 1.0])
+    asked = torch.zeros(BUCKETS, 2)
+    asked[:, 1] = 1.0
+    alone = ReplyChooser(encoder, adapter).scores(ASKED, [LAMP, PARCEL])
+    head = {**adapter.head, "wide.context.weight": asked, "wide.reply.weight": wide, "wide.share": torch.tensor(0.5)}
+    found = ReplyChooser(encoder, replace(adapter, head=head)).scores(ASKED, [LAMP])
+    assert found[0] == pytest.approx((alone[0] + 0.5) / 1.5, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"wide.reply.weight": torch.zeros(BUCKETS, 3)},
+        {"wide.context.weight": torch.zeros(7, 2)},
+        {"wide.share": torch.tensor(-1.0)},
+        {"wide.share": torch.zeros(2)},
+        {"wide.share": None},
+    ],
+)
+def test_a_broken_wide_half_is_refused_too(
+    encoder: Encoder, adapter: AdapterVersion, tmp_path: Path, wrong: dict[str, torch.Tensor | None]
+) -> None:
+    from assistant.errors import RegistryError
+
+    save_file({KEY.format("A"): torch.zeros(2, 384), KEY.format("B"): torch.zeros(384, 2)}, tmp_path / WEIGHTS)
+    sides = {f"wide.{side}.weight": torch.zeros(BUCKETS, 2) for side in ("context", "reply")}
+    head = {**adapter.head, **sides, "wide.share": torch.tensor(0.5), **wrong}
+    save_file({name: tensor for name, tensor in head.items() if tensor is not None}, tmp_path / HEAD)
+    (tmp_path / CONFIG).write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 4}))
+    write_manifest(tmp_path, replace(adapter.manifest, files={}))
+    with pytest.raises(RegistryError, match="wide half"):
+        read_version(tmp_path, encoder.sha256)
+
+
+def test_a_word_of_the_last_turn_is_another_than_the_same_word_before() -> None:
+    now, before = context_grams([("customer", "yes")]), context_grams([("customer", "yes"), ("agent", "parcel")])
+    assert not set(now[0].tolist()) & set(before[0].tolist()) - {0}
+    old = [("customer", "long ago"), *ASKED, ("customer", "yes")]
+    assert context_grams(old)[0].tolist() == context_grams(old[1:])[0].tolist()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from assistant.choose import context_text
 from assistant.encoder import Encoder, resolve
+from assistant.sides import context_text
 from finetune.dialog import predict_ranking, ranking_figures
 from finetune.evaluate import macro_f1, span_figures
 from finetune.examples import SENTIMENTS
@@ -24,8 +25,9 @@ SLOTS = TrainSettings(
 )
 SENTIMENT = TrainSettings(epochs=2, patience=4, average=0.99, layers_from=2)
 DIALOG = TrainSettings(layers_from=2, epochs=2, patience=4, batch_size=64, max_tokens=96, head_learning_rate=1e-3, average=0.98)
-#: Pairs to learn from; all of them would take hours of two cores. Those of cucom are three times as long.
-PAIRS = {"star": 20_000, "cucom_ecommerce": 5_000}
+#: Pairs of an epoch; the wide half learns from all there are, for the adapter that would take hours of two cores. Those of cucom
+#: are three times as long.
+PAIRS = {"star": 10_000, "cucom_ecommerce": 5_000}
 
 
 def main(data: Path) -> list[dict[str, Any]]:
@@ -79,7 +81,8 @@ def dialog(data: Path, encoder: Encoder, only: str = "") -> list[dict[str, Any]]
         if only and name != only:
             continue
         rows = learning_data.dialogs(data, name)
-        own = train_own("dialog", Split(rows.train[: PAIRS[name]], rows.validation[:1000]), encoder, DIALOG)
+        settings = replace(DIALOG, epoch_examples=PAIRS[name])
+        own = train_own("dialog", Split(rows.train, rows.validation[:1000]), encoder, settings)
         encoder.set_adapters({"dialog": own.version.weights})
         ranks = predict_ranking(encoder, "dialog", dict(own.version.head), rows.test, rows.seed).ranks
         beside = {}

@@ -1,7 +1,7 @@
 """Peers that choose the right reply among 100 without being trained on the house's pairs: TF-IDF, BM25, the bare encoder.
 
 They judge the same sets as the dialog adapter (``learning_data.dialogs``), and by the same rule: a tie counts against the
-right reply. What the context is, the caller says; ``assistant.choose.context_text`` is the adapter's own.
+right reply. What the context is, the caller says; ``assistant.sides.context_text`` is the adapter's own.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assistant.adapter_files import read_version
-from assistant.choose import context_text
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
+from assistant.sides import context_text
 from finetune.dialog import choice_sets, predict_ranking, rank, ranking_figures, train_dialog
 from finetune.harvested import Pair
 from finetune.recipe import Run, TrainSettings
@@ -104,7 +104,21 @@ def test_a_dialog_is_learned_by_other_methods_and_with_adversarial_steps(
 ) -> None:
     made = train_dialog(dialog_run(tmp_path / "v1", layers_from=1, **changes), PAIRS[:24], PAIRS[24:], tiny)
     assert made.history[-1].loss < made.history[0].loss
-    assert read_version(tmp_path / "v1", tiny.sha256).manifest.head == {"kind": "dual-encoder"}
+    assert read_version(tmp_path / "v1", tiny.sha256).manifest.head["kind"] == "dual-encoder"
+
+
+def test_words_that_the_encoder_cannot_relate_are_learned_by_the_wide_half(tiny: Encoder, tmp_path: Path) -> None:
+    words = [f"{first}{second}" for first in ("zor", "bli", "quam", "tef") for second in ("ka", "mund", "spil", "drox", "ven")]
+    others = [f"{first}{second}" for first in ("gho", "wex", "ulp", "raj") for second in ("fy", "bonk", "stae", "lim", "cuz")]
+    answers = dict(zip(words, others, strict=True))
+    pairs = [pair(f"{one} {how}", f"{answers[one]} {so}") for one in words for how, so in (("a", "x"), ("b", "y"), ("c", "z"))]
+    training, held = [one for at, one in enumerate(pairs) if at % 3], pairs[::3]
+    made = train_dialog(dialog_run(tmp_path / "v1", epochs=1, layers_from=1), training * 4, held, tiny)
+    without = train_dialog(dialog_run(tmp_path / "v2", epochs=1, layers_from=1, wide_learning_rate=0.0), training * 4, held, tiny)
+    figures, plain = ranking_figures(made.ranking.ranks), ranking_figures(without.ranking.ranks)
+    assert figures["recall_at_1_of_100"] > plain["recall_at_1_of_100"] + 0.3
+    assert made.manifest.head["wide_share"] > 0 == without.manifest.head["wide_share"]
+    assert "wide.share" not in read_version(tmp_path / "v2", tiny.sha256).head
 
 
 @pytest.mark.parametrize(("training", "validation"), [(PAIRS[:15], PAIRS), (PAIRS, PAIRS[:1]), (PAIRS, [PAIRS[0]] * 3)])

@@ -55,6 +55,7 @@ class Toy:
         self.pushes: list[float] = []
         self.biases: list[float] = []
         self.drawn: list[float] = []
+        self.batches: list[list[int]] = []
         self.rng = random.Random(0)
         self.scores = scores
         self.rows = torch.randn(8, 2)
@@ -62,6 +63,7 @@ class Toy:
 
     def loss(self, rows: list[int]) -> torch.Tensor:
         self.drawn.append(self.rng.random())
+        self.batches.append(rows)
         return ((self.head(self.adapted.model(self.rows[rows])) - self.rows[rows][:, :1]) ** 2).mean()
 
     def judge(self) -> float:
@@ -93,6 +95,14 @@ def test_accumulated_batches_are_one_larger_batch() -> None:
     assert large.steps == summed.steps == [1]
     torch.testing.assert_close(summed.head.weight, large.head.weight)
     torch.testing.assert_close(summed.adapted.model.weight, large.adapted.model.weight)
+
+
+def test_an_epoch_of_some_examples_draws_others_each_time() -> None:
+    toy = Toy([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], epoch_examples=4)
+    toy.run()
+    assert len(toy.batches) == toy.steps[-1] == steps_of(8, toy.settings, Ranks()) == 12
+    seen = [{row for rows in toy.batches[at : at + 2] for row in rows} for at in range(0, 12, 2)]
+    assert all(len(rows) == 4 for rows in seen) and len(set().union(*seen)) == 8
 
 
 def test_the_average_of_the_weights_is_judged_and_kept() -> None:

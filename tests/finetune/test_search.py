@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,9 @@ def test_a_killed_search_ends_as_an_unbroken_one(tmp_path: Path, whole: Found) -
     )
     assert killed.returncode == -9, killed.stderr.decode()[-2000:]
     told: list[Trial] = []
-    found = look(tmp_path, 9, tell=told.append)
+    earlier: list[Sequence[Trial]] = []
+    found = look(tmp_path, 9, tell=told.append, resumed=earlier.append)
+    assert [[trial.number for trial in trials] for trials in earlier] == [[1, 2, 3]]
     assert [trial.number for trial in told] == [4, 5, 6, 7, 8, 9]
     assert found == whole
 

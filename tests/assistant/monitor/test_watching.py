@@ -134,7 +134,7 @@ def test_an_open_alert_is_explained_anew_as_its_messages_double(filled: Ledger) 
     first, later = (Counter({word["text"]: word["count"] for word in one.words}) for one in (opened, grown))
     assert int(str(grown.details["of"])) >= 2 * int(str(opened.details["of"])) > 0
     assert sum(later.values()) > sum(first.values()) and any("rivertown" in word for word in later)
-    assert grown.signal == opened.signal and len(filled.outbox()) == 2, "what was seen at the opening stays, and nobody is told twice"
+    assert grown.signal == opened.signal and len(filled.outbox()) == 2, "its opening stays, nobody is told twice"
     filled.resolve(grown.id, "Anna", moment(SURGE_DAY + 4))
     monitor(filled).catch_up(moment(DAYS))
     assert filled.alerts()[-1].details == grown.details, "what is over keeps the explanation it had"
