@@ -70,7 +70,7 @@ def test_messages_drawn_by_chance_have_hardly_ever_a_word_of_their_own() -> None
                 rng.shuffle(texts)
                 named += bool(distinctive(texts[:size], texts[size:]))
                 draws += 1
-    assert named <= 0.1 * draws
+    assert named <= 0.05 * draws
 
 
 def test_one_customer_cannot_write_a_phrase_into_the_list() -> None:
