@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from assistant.registry import AdapterVersion
 
 _REPLY_CHARS = 1500
-_KEPT = 20_000  # reply vectors at hand, 30 MB at 384 numbers each
+_KEPT = 20_000  # reply vectors at hand, 41 MB at 512 numbers each
 
 
 def context_of(turns: Sequence[Turn], text: str) -> list[tuple[str, str]]:

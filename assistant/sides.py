@@ -48,7 +48,7 @@ def context_grams(context: Context) -> Hashed:
         context: ``(role, text)`` of the turns, oldest first.
 
     Returns:
-        Buckets and weights of the turns that ``context_text`` takes.
+        Buckets and weights of the turns that ``context_text`` takes; those before the last are cut to 600 characters together.
     """
     newest = [text[:_TURN_CHARS] for _, text in reversed(context[-_CONTEXT_TURNS:])]
     last, before = hashed(newest[0] if newest else ""), hashed(" | ".join(newest[1:]), _BEFORE)
@@ -83,7 +83,7 @@ def joined(deep: NDArray[np.float32], wide: NDArray[np.float32], share: float) -
 
 
 def vectors(head: Mapping[str, Tensor], side: Side, pooled: Tensor, grams: Sequence[Hashed]) -> NDArray[np.float32]:
-    """Return a side's unit vectors as they are served.
+    """Return a side's vectors as they are served, of unit length unless a text has no n-grams.
 
     Args:
         head: ``context.weight`` and ``reply.weight``, each ``(D, D)``; with a wide half also ``wide.context.weight`` and

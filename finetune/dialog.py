@@ -127,9 +127,9 @@ def train_dialog(
     Args:
         run: Version, settings, and where it is written.
         training: Contexts with the reply a person gave.
-        validation: Of other conversations; for early stopping only.
+        validation: Of other conversations; for early stopping and for the weight of the wide half.
         encoder: The frozen base.
-        ranks: The processes that train together.
+        ranks: The processes that train together; the first alone trains the wide half, which takes less than an epoch.
 
     Returns:
         The manifest, the epochs, and the ranking of the validation replies.
@@ -155,7 +155,7 @@ def train_dialog(
         deep: Sides = fitted.learner.predict()
     sets = choice_sets([pair.reply for pair in validation], settings.seed)
     ranking, share = rank(deep[0], deep[1], sets), 0.0
-    if settings.wide_learning_rate:
+    if settings.wide_learning_rate and (ranks or Ranks()).first:
         wide = train_wide(training, settings.seed)
         beside = wide.sides(validation)
 
@@ -272,6 +272,8 @@ def predict_ranking(
             found |= zip(rows, vectors(head, side, pooled, [grams(pairs[row]) for row in rows]), strict=True)
         return np.stack([found[row] for row in range(len(texts))])
 
+    if not pairs:
+        return Ranking(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
     replies = [pair.reply for pair in pairs]
     contexts = served("context", [context_text(pair.context) for pair in pairs], lambda pair: context_grams(pair.context))
     return rank(contexts, served("reply", replies, lambda pair: hashed(pair.reply)), choice_sets(replies, seed, choices))

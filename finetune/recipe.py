@@ -37,8 +37,9 @@ class TrainSettings:
         linears: Which linear layers LoRA and AdaLoRA change.
         virtual_tokens: Length of a prefix or prompt.
         dropout: On the pooled vector.
-        epochs: Most passes over the examples.
-        epoch_examples: Examples of one epoch, drawn anew for each; 0 takes all. The n-gram half of dialog learns from all anyway.
+        epochs: Most passes over the examples, or over so many as ``epoch_examples`` says.
+        epoch_examples: Examples of one epoch in whole batches, drawn anew for each; 0 takes all. The n-gram half of dialog learns
+            from all anyway.
         batch_size: Examples of one optimiser step on each process.
         accumulate: Batches whose gradients are added before a step.
         learning_rate: Of the adapter; 0 takes the method's own.

@@ -186,7 +186,8 @@ class _Night:
         if len(holdout.judged) < plan.bounds.least_rows:
             need = f"{plan.bounds.least_rows} are needed: wait for more conversations, or label some in {holdout.path}"
             return self.nothing(f"{len(holdout.judged)} rows to judge a candidate by, {need}", counts)
-        replay = plan.settings.replay if new and not due else 1.0
+        # The wide half of dialog lives on many pairs, and they cost it little.
+        replay = plan.settings.replay if new and not due and task != "dialog" else 1.0
         training = training_rows(
             new, rows, given, holdout.all, corrected=everything.corrected, replay=replay, seed=plan.settings.seed
         )

@@ -168,6 +168,8 @@ def study_name(task: str, training: Sequence[object], validation: Sequence[objec
 def validation_score(run: Run, examples: Split, encoder: Encoder) -> Evaluate:
     """Return what ``search`` calls: train on examples, throw the version away, give the best epoch's validation score.
 
+    Dialog is searched by its deep half alone: the wide one is the same whatever is tried.
+
     Args:
         run: Task and times; ``staged`` is the folder in which trials write what is deleted after each.
         examples: Of the task's kind.
@@ -183,7 +185,8 @@ def validation_score(run: Run, examples: Split, encoder: Encoder) -> Evaluate:
 
         run.staged.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".search-", dir=run.staged) as folder:
-            own = replace(run, staged=Path(folder), settings=settings, work=None, progress=progress)
+            tried = replace(settings, wide_learning_rate=0.0) if run.task == "dialog" else settings
+            own = replace(run, staged=Path(folder), settings=tried, work=None, progress=progress)
             train_split(own, examples, encoder)
         return max(scores)
 

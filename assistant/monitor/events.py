@@ -91,7 +91,8 @@ class Alert:
         resolved_at: When it ended; ``None`` before.
         resolved_by: A person, or ``recovery``.
         also: Further streams that turned for the same cause, as ``topic/locale``.
-        details: Words, phrases, typical messages, articles and versions, what happened last time; ready for JSON.
+        details: What ``explain.explain`` says: words, typical messages, articles and versions, what happened last time; ready for
+            JSON.
     """
 
     id: str
@@ -117,6 +118,11 @@ class Alert:
     def words(self) -> list[dict[str, Any]]:
         """Return what sets its messages apart, strongest first; each with its ``text``."""
         return self._listed("words")
+
+    @property
+    def hints(self) -> frozenset[str]:
+        """Return the phrases by which an alert of the same cause is known; those of ``words`` where no others are kept."""
+        return frozenset(self._listed("hints") or (word["text"] for word in self.words[:5]))
 
     @property
     def articles(self) -> list[dict[str, Any]]:

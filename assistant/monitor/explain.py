@@ -7,6 +7,7 @@ detector's signal. After: the alert, its notices, the console and the report, wh
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
@@ -20,7 +21,7 @@ from assistant.monitor.words import distinctive, typical
 #: Messages looked at: the newest of the stream's negative ones, and a sample of what the locale wrote in the weeks before.
 _MOST, _BACKGROUND, _ENOUGH = 300, 2000, 50
 _BEFORE, _MOMENT = timedelta(days=28), timedelta(microseconds=1)
-_WORDS, _TYPICAL, _ARTICLES = 10, 5, 3
+_WORDS, _HINTS, _TYPICAL, _ARTICLES = 10, 5, 5, 3
 _EMOTIONS = 0.5
 
 
@@ -36,10 +37,11 @@ def explain(ledger: Ledger, rules: Rules, signal: Signal) -> dict[str, Any]:
         signal: What the detector said.
 
     Returns:
-        ``of`` (how many unhappy messages it has by now), ``words`` (text, z, count, share, background_share), ``messages`` (ids,
-        most typical first), ``emotions`` (shares), ``channels`` (counts), ``versions`` (task -> version -> count), ``articles``
-        (id, title, count) that were shown to these customers, ``actions`` (counts of send, clarify, handoff) and ``last_time``
-        (the alert before on this topic, or None).
+        ``of`` (how many unhappy messages it has by now), ``words`` (text, z, count, share, background_share), ``hints``
+        (phrases, sure or not, by which another topic with the same cause is known), ``messages`` (ids, most typical first),
+        ``emotions`` (shares), ``channels`` (counts), ``versions`` (task -> version -> count), ``articles`` (id, title, count)
+        that were shown to these customers, ``actions`` (counts of send, clarify, handoff) and ``last_time`` (the alert before on
+        this topic, or None).
     """
     begin, end = Place(signal.since - _BEFORE, ""), signal.at + _MOMENT
     stream = list(ledger.stream(begin, end, [Stream(signal.topic, signal.locale)]))
@@ -47,13 +49,15 @@ def explain(ledger: Ledger, rules: Rules, signal: Signal) -> dict[str, Any]:
     own = unhappy[-_MOST:]
     others: Sequence[Event] = [one for one in stream if one.at < signal.since]
     if len(others) < _ENOUGH:  # too little of a past: against everything its locale wrote, which takes long to read
-        known = {event.id for event in own}
+        known = {event.id for event in unhappy}
         others = [one for one in ledger.stream(begin, end) if one.locale == signal.locale and one.id not in known]
     others = others[:: max(1, -(-len(others) // _BACKGROUND))]
     texts = ledger.texts([*(event.id for event in own), *(event.id for event in others)])
     said = [event for event in own if event.id in texts]
-    words = distinctive([texts[event.id] for event in said], [texts[one.id] for one in others if one.id in texts], _WORDS)
-    best = typical([texts[event.id] for event in said], _TYPICAL)
+    wrote, before = [texts[event.id] for event in said], [texts[one.id] for one in others if one.id in texts]
+    words = distinctive(wrote, before, _WORDS)
+    hints = distinctive(wrote, before, _HINTS, math.inf)
+    best = typical(wrote, _TYPICAL)
     replies = ledger.replies([event.id for event in said])
     shown = Counter((one.id, one.title) for reply in replies for one in reply.articles)
     return {
@@ -68,6 +72,7 @@ def explain(ledger: Ledger, rules: Rules, signal: Signal) -> dict[str, Any]:
             }
             for word in words
         ],
+        "hints": [word.text for word in hints],
         "messages": [said[one.place].id for one in best],
         "emotions": _emotions(own),
         "channels": dict(Counter(event.channel for event in own if event.channel).most_common()),

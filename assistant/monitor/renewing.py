@@ -51,7 +51,7 @@ class Renewal:
             until: How far the monitor has read.
         """
         self._open = {}
-        for alert in self._ledger.alerts(until=until + _MOMENT):
+        for alert in reversed(self._ledger.alerts(until=until + _MOMENT)):  # of two on one stream the newer is followed
             self.follow(alert, until)
 
     def follow(self, alert: Alert, until: datetime) -> None:
@@ -69,7 +69,9 @@ class Renewal:
 
     def drop(self, alert: Alert) -> None:
         """Follow an alert no longer; it is over."""
-        self._open.pop((alert.topic, alert.locale), None)
+        one = self._open.get((alert.topic, alert.locale))
+        if one is not None and one.alert.id == alert.id:
+            del self._open[alert.topic, alert.locale]
 
     def observe(self, event: Event) -> None:
         """Count a message, and explain its stream's alert anew where its messages have doubled.
@@ -88,6 +90,6 @@ class Renewal:
 
 
 def _explained(alert: Alert) -> int:
-    """Return on how many messages an explanation stands; one made before this was kept does not say."""
+    """Return on how many messages an explanation stands; one made before this was kept does not say, and is renewed soon."""
     found = alert.details.get("of")
     return found if isinstance(found, int) else alert.signal.observed

@@ -318,8 +318,8 @@ def alert_id(signal: Signal) -> str:
 def same_cause(open_alert: Alert, other: Alert) -> bool:
     """Say whether a further stream turned for the cause that an open alert tells of.
 
-    The same topic in another locale, or another topic whose messages are set apart by the same words: of the first five
-    phrases of each, two are shared.
+    The same topic in another locale, or another topic whose messages are set apart by the same words: of the five hints
+    of each, two are shared.
 
     Args:
         open_alert: The alert that is there.
@@ -332,8 +332,7 @@ def same_cause(open_alert: Alert, other: Alert) -> bool:
         return True
     if open_alert.locale != other.locale:
         return False
-    ours, theirs = ({word["text"] for word in one.words[:5]} for one in (open_alert, other))
-    return len(ours & theirs) >= 2
+    return len(open_alert.hints & other.hints) >= 2
 
 
 def _midnight(at: datetime) -> datetime:

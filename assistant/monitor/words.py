@@ -125,7 +125,9 @@ def phrases(text: str) -> set[tuple[str, ...]]:
     return found
 
 
-def distinctive(texts: Sequence[str], background: Sequence[str], most: int = 10) -> tuple[Phrase, ...]:
+def distinctive(
+    texts: Sequence[str], background: Sequence[str], most: int = 10, by_chance: float = BY_CHANCE
+) -> tuple[Phrase, ...]:
     """Find the phrases that set messages apart from others.
 
     Log-odds ratio with an informative Dirichlet prior (Monroe, Colaresi & Quinn, Political Analysis 16, 2008), each length of
@@ -135,21 +137,24 @@ def distinctive(texts: Sequence[str], background: Sequence[str], most: int = 10)
         texts: The messages of interest.
         background: The others, such as the same stream's before; none gives nothing to be set apart from.
         most: How many phrases at most.
+        by_chance: So likely may chance alone give such messages a phrase; infinity leaves the test out.
 
     Returns:
         Phrases with a z-score above ``LEAST_Z`` that at least two messages have and that chance hardly gives (Fisher's exact
         test, Bonferroni over the phrases of ``texts``), highest first; of phrases that contain or overlap one another only the
         one that says most. None where nothing is sure.
     """
+    if not texts or not background:
+        return ()
     ours, theirs = (Counter(phrase for text in side for phrase in phrases(text)) for side in (texts, background))
-    sure = _beyond_chance(ours, theirs, len(texts), len(background))
+    sure = _beyond_chance(ours, theirs, len(texts), len(background), by_chance)
     scored: list[tuple[float, tuple[str, ...]]] = []
     for length in range(1, LONGEST + 1):
         size, others = (sum(n for phrase, n in side.items() if len(phrase) == length) for side in (ours, theirs))
         if not size or not others:
             continue
         for phrase, count in ours.items():
-            if len(phrase) == length and count >= 2 and phrase in sure:
+            if len(phrase) == length and phrase in sure:
                 scored.append((_z_score(count, size, theirs[phrase], others), phrase))
     scored = sorted((one for one in scored if one[0] >= LEAST_Z), key=lambda one: (-one[0], -len(one[1]), one[1]))
     return tuple(
@@ -222,16 +227,16 @@ def _says_something(word: str) -> bool:
 
 
 def _beyond_chance(
-    ours: Counter[tuple[str, ...]], theirs: Counter[tuple[str, ...]], size: int, others: int
+    ours: Counter[tuple[str, ...]], theirs: Counter[tuple[str, ...]], size: int, others: int, by_chance: float
 ) -> set[tuple[str, ...]]:
-    """Return the phrases that more messages have than drawing them at random would give."""
+    """Return the phrases of two messages or more that more have than drawing them at random would give."""
     from scipy.stats import hypergeom
 
-    found = list(ours)
+    found = [phrase for phrase, count in ours.items() if count >= 2]
     counts = np.array([ours[phrase] for phrase in found])
     both = counts + np.array([theirs[phrase] for phrase in found], dtype=np.int64)
     chance = hypergeom.sf(counts - 1, size + others, both, size)
-    return {phrase for phrase, one in zip(found, chance, strict=True) if one * len(found) <= BY_CHANCE}
+    return {phrase for phrase, one in zip(found, chance, strict=True) if one * len(ours) <= by_chance}
 
 
 def _z_score(count: int, size: int, other: int, others: int) -> float:

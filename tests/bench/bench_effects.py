@@ -49,7 +49,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "prefix tuning": {"method": "prefix"},
     "prompt tuning": {"method": "prompt"},
 }
-SHARES = (0.0, 0.1, 0.3, 0.5, 1.0)
+SHARES = (0.0, 0.3, 0.5, 1.0)
 TONIGHT, ROWS = 17, 40
 
 

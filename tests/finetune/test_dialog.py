@@ -84,9 +84,11 @@ def test_training_lifts_recall_and_serves_what_it_was_judged_by(
     untuned = rank(
         encoder.encode([context_text(one.context) for one in held]), encoder.encode(replies), choice_sets(replies, 7)
     )  # fmt: skip
-    made = train_dialog(dialog_run(tmp_path / "v1"), training, held, encoder)
-    before, after = ranking_figures(untuned.ranks), ranking_figures(made.ranking.ranks)
+    deep = train_dialog(dialog_run(tmp_path / "v0", wide_learning_rate=0.0), training, held, encoder)
+    before, after = ranking_figures(untuned.ranks), ranking_figures(deep.ranking.ranks)
     assert after["mrr"] > before["mrr"] + 0.05 and after["recall_at_1_of_100"] > before["recall_at_1_of_100"]
+    made = train_dialog(dialog_run(tmp_path / "v1"), training, held, encoder)
+    after = ranking_figures(made.ranking.ranks)
     assert made.history[-1].loss < made.history[0].loss
     assert made.manifest.scores["validation_mrr"] == after["mrr"] and made.manifest.labels == ()
     version = read_version(tmp_path / "v1", encoder.sha256)
@@ -119,12 +121,24 @@ def test_words_that_the_encoder_cannot_relate_are_learned_by_the_wide_half(tiny:
     assert figures["recall_at_1_of_100"] > plain["recall_at_1_of_100"] + 0.3
     assert made.manifest.head["wide_share"] > 0 == without.manifest.head["wide_share"]
     assert "wide.share" not in read_version(tmp_path / "v2", tiny.sha256).head
+    version = read_version(tmp_path / "v1", tiny.sha256)
+    tiny.set_adapters({"dialog": version.weights})
+    try:
+        served = predict_ranking(tiny, "dialog", dict(version.head), held, 7)
+    finally:
+        tiny.set_adapters({})
+    assert served.ranks.tolist() == made.ranking.ranks.tolist()
 
 
 @pytest.mark.parametrize(("training", "validation"), [(PAIRS[:15], PAIRS), (PAIRS, PAIRS[:1]), (PAIRS, [PAIRS[0]] * 3)])
 def test_too_few_pairs_are_refused(tiny: Encoder, tmp_path: Path, training: list[Pair], validation: list[Pair]) -> None:
     with pytest.raises(TrainingError, match="at least 16 and 2 are needed"):
         train_dialog(dialog_run(tmp_path / "v1"), training, validation, tiny)
+
+
+def test_nothing_to_rank_is_ranked_as_nothing(tiny: Encoder) -> None:
+    found = predict_ranking(tiny, "dialog", {}, [], 7)
+    assert len(found.ranks) == len(found.chosen) == 0 and ranking_figures(found.ranks)["mrr"] == 0.0
 
 
 def test_a_prompt_cannot_learn_dialog(tiny: Encoder, tmp_path: Path) -> None:

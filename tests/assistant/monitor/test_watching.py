@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from assistant.errors import UsageError
-from assistant.monitor.events import Alert
+from assistant.errors import StoreError, UsageError
+from assistant.monitor.events import Alert, Signal
 from assistant.monitor.explain import explain
 from assistant.monitor.ledger import Ledger, Notice, Reading
 from assistant.monitor.limits import Limits
@@ -120,7 +120,25 @@ def test_many_small_looks_end_where_one_look_does(filled: Ledger, tmp_path: Path
         whole.catch_up(moment(DAYS + 1))
         assert whole.state() == steps.state()
         [one], [stepped] = other.monitor.alerts(), filled.alerts()
-        assert (one.id, one.signal, one.details["words"]) == (stepped.id, stepped.signal, stepped.details["words"])
+        assert (one.id, one.signal, one.details) == (stepped.id, stepped.signal, stepped.details)
+
+
+def test_an_alert_from_before_it_said_of_how_many_is_explained_anew_too(filled: Ledger) -> None:
+    monitor(filled).catch_up(moment(SURGE_DAY + 1.5))
+    [young] = filled.alerts()
+    filled.renew(young.id, {"words": []})
+    monitor(filled).catch_up(moment(DAYS))
+    [grown] = filled.alerts()
+    assert grown.words and int(str(grown.details["of"])) > young.signal.observed
+
+
+def test_a_new_topic_is_not_set_against_its_own_messages(store: Store) -> None:
+    sour = [(moment(1 + at / 2000), "login", True, f"login page broken, attempt {at}") for at in range(700)]
+    calm = [(moment(at / 300), "delivery", False, CALM[at % len(CALM)]) for at in range(200)]
+    fill(store, sorted([*sour, *calm]))
+    found = explain(store.monitor, RULES, Signal("new", "login", "en", moment(2), moment(1), 700, 1.0, 700, 0.1, 9.0))
+    shares = {word["text"]: word["background_share"] for word in found["words"]}
+    assert found["of"] == 700 and shares["login page broken"] == 0.0
 
 
 def test_an_open_alert_is_explained_anew_as_its_messages_double(filled: Ledger) -> None:
@@ -138,6 +156,9 @@ def test_an_open_alert_is_explained_anew_as_its_messages_double(filled: Ledger) 
     filled.resolve(grown.id, "Anna", moment(SURGE_DAY + 4))
     monitor(filled).catch_up(moment(DAYS))
     assert filled.alerts()[-1].details == grown.details, "what is over keeps the explanation it had"
+    assert not filled.renew(grown.id, {})
+    with pytest.raises(StoreError, match="no alert 'alert_x'"):
+        filled.renew("alert_x", {})
 
 
 def test_a_monitor_that_is_restarted_or_rebuilt_goes_on_as_if_it_had_run_through(filled: Ledger) -> None:
