@@ -134,8 +134,9 @@ def setfit(
 ) -> Predicted:
     """Train SetFit (Tunstall et al. 2022, arXiv:2209.11055): pairs of like and unlike texts, then logistic regression.
 
-    The package ``setfit`` is used where it is installed (1.2 works with transformers 5; it is none of the project's
-    requirements); elsewhere the paper's procedure in a loop of ours, and the name says so.
+    The package ``setfit`` is used where it is installed (1.2 works with transformers 5, datasets 4.4 and dill 0.3.9; datasets
+    5.2 with dill 0.4 cannot pickle pyarrow's table; it is none of the project's requirements); elsewhere the paper's procedure
+    in a loop of ours, and the name says so.
 
     Args:
         train: A few examples of every label.
