@@ -15,12 +15,12 @@ from typing import Any
 
 from assistant.monitor.events import Event, Signal
 from assistant.monitor.ledger import Ledger, Place, Stream
-from assistant.monitor.watching import Rules
-from assistant.monitor.words import distinctive, typical
+from assistant.monitor.watching import MOMENT, Rules
+from assistant.monitor.words import Contrast, typical
 
 #: Messages looked at: the newest of the stream's negative ones, and a sample of what the locale wrote in the weeks before.
 _MOST, _BACKGROUND, _ENOUGH = 300, 2000, 50
-_BEFORE, _MOMENT = timedelta(days=28), timedelta(microseconds=1)
+_BEFORE = timedelta(days=28)
 _WORDS, _HINTS, _TYPICAL, _ARTICLES = 10, 5, 5, 3
 _EMOTIONS = 0.5
 
@@ -43,7 +43,7 @@ def explain(ledger: Ledger, rules: Rules, signal: Signal) -> dict[str, Any]:
         that were shown to these customers, ``actions`` (counts of send, clarify, handoff) and ``last_time`` (the alert before on
         this topic, or None).
     """
-    begin, end = Place(signal.since - _BEFORE, ""), signal.at + _MOMENT
+    begin, end = Place(signal.since - _BEFORE, ""), signal.at + MOMENT
     stream = list(ledger.stream(begin, end, [Stream(signal.topic, signal.locale)]))
     unhappy = [one for one in stream if one.at >= signal.since and rules.negative(one)]
     own = unhappy[-_MOST:]
@@ -55,8 +55,8 @@ def explain(ledger: Ledger, rules: Rules, signal: Signal) -> dict[str, Any]:
     texts = ledger.texts([*(event.id for event in own), *(event.id for event in others)])
     said = [event for event in own if event.id in texts]
     wrote, before = [texts[event.id] for event in said], [texts[one.id] for one in others if one.id in texts]
-    words = distinctive(wrote, before, _WORDS)
-    hints = distinctive(wrote, before, _HINTS, math.inf)
+    apart = Contrast(wrote, before)
+    words, hints = apart.phrases(_WORDS), apart.phrases(_HINTS, math.inf)
     best = typical(wrote, _TYPICAL)
     replies = ledger.replies([event.id for event in said])
     shown = Counter((one.id, one.title) for reply in replies for one in reply.articles)

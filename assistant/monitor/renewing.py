@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from assistant.monitor.events import Alert, Event, Signal
 from assistant.monitor.ledger import Ledger, Place, Stream
 
-_MOMENT = timedelta(microseconds=1)
 _GROWTH = 2
 
 
@@ -51,8 +50,9 @@ class Renewal:
             until: How far the monitor has read.
         """
         self._open = {}
-        for alert in reversed(self._ledger.alerts(until=until + _MOMENT)):  # of two on one stream the newer is followed
-            self.follow(alert, until)
+        for alert in reversed(self._ledger.alerts()):  # of two on one stream the newer is followed
+            if alert.opened_at <= until:
+                self.follow(alert, until)
 
     def follow(self, alert: Alert, until: datetime) -> None:
         """Follow an alert that was just raised, or met again; one that is over is left alone.

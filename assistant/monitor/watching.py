@@ -32,7 +32,8 @@ _SAME_CAUSE = timedelta(days=3)
 _SAME_START = timedelta(hours=12)
 _CLOCK_SLACK = timedelta(minutes=5)  # a clock put back by less is waited for
 _DAY = timedelta(days=1)
-_MOMENT = timedelta(microseconds=1)
+#: What turns "up to and with" a time into "before" one.
+MOMENT = timedelta(microseconds=1)
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Says what an alert is about: ids, words and figures, ready for JSON; no customer's sentences.
@@ -175,7 +176,7 @@ class Monitor:
                     continue
                 alert, new = self._raise(signal, now)
                 if (signal.topic, signal.locale) == alert.streams[0]:
-                    self._renewal.follow(alert, signal.at + _MOMENT)
+                    self._renewal.follow(alert, signal.at + MOMENT)
                 if new == "raised":
                     raised.append(alert)
                 elif new == "joined":

@@ -125,42 +125,59 @@ def phrases(text: str) -> set[tuple[str, ...]]:
     return found
 
 
-def distinctive(
-    texts: Sequence[str], background: Sequence[str], most: int = 10, by_chance: float = BY_CHANCE
-) -> tuple[Phrase, ...]:
-    """Find the phrases that set messages apart from others.
+class Contrast:
+    """Messages beside others, their phrases counted once.
 
-    Log-odds ratio with an informative Dirichlet prior (Monroe, Colaresi & Quinn, Political Analysis 16, 2008), each length of
-    phrase for itself. Messages are counted, not repeats inside one: a single customer cannot write a phrase into the list.
-
-    Args:
-        texts: The messages of interest.
-        background: The others, such as the same stream's before; none gives nothing to be set apart from.
-        most: How many phrases at most.
-        by_chance: So likely may chance alone give such messages a phrase; infinity leaves the test out.
-
-    Returns:
-        Phrases with a z-score above ``LEAST_Z`` that at least two messages have and that chance hardly gives (Fisher's exact
-        test, Bonferroni over the phrases of ``texts``), highest first; of phrases that contain or overlap one another only the
-        one that says most. None where nothing is sure.
+    Messages are counted, not repeats inside one: a single customer cannot write a phrase into a list.
     """
-    if not texts or not background:
-        return ()
-    ours, theirs = (Counter(phrase for text in side for phrase in phrases(text)) for side in (texts, background))
-    sure = _beyond_chance(ours, theirs, len(texts), len(background), by_chance)
-    scored: list[tuple[float, tuple[str, ...]]] = []
-    for length in range(1, LONGEST + 1):
-        size, others = (sum(n for phrase, n in side.items() if len(phrase) == length) for side in (ours, theirs))
-        if not size or not others:
-            continue
-        for phrase, count in ours.items():
-            if len(phrase) == length and phrase in sure:
-                scored.append((_z_score(count, size, theirs[phrase], others), phrase))
-    scored = sorted((one for one in scored if one[0] >= LEAST_Z), key=lambda one: (-one[0], -len(one[1]), one[1]))
-    return tuple(
-        Phrase(_join(phrase), z, ours[phrase], ours[phrase] / len(texts), theirs[phrase] / len(background))
-        for z, phrase in _fold(scored, ours)[:most]
-    )
+
+    def __init__(self, texts: Sequence[str], background: Sequence[str]) -> None:
+        """Count.
+
+        Args:
+            texts: The messages of interest.
+            background: The others, such as the same stream's before; none gives nothing to be set apart from.
+        """
+        self._size, self._others = len(texts), len(background)
+        self._ours, self._theirs = (Counter(phrase for text in side for phrase in phrases(text)) for side in (texts, background))
+
+    def phrases(self, most: int = 10, by_chance: float = BY_CHANCE) -> tuple[Phrase, ...]:
+        """Find the phrases that set the messages apart from the others.
+
+        Log-odds ratio with an informative Dirichlet prior (Monroe, Colaresi & Quinn, Political Analysis 16, 2008), each length of
+        phrase for itself.
+
+        Args:
+            most: How many phrases at most.
+            by_chance: So likely may chance alone give such messages a phrase; infinity leaves the test out.
+
+        Returns:
+            Phrases with a z-score above ``LEAST_Z`` that at least two messages have and that chance hardly gives (Fisher's exact
+            test, Bonferroni over the phrases of the messages), highest first; of phrases that contain or overlap one another only
+            the one that says most. None where nothing is sure.
+        """
+        if not self._size or not self._others:
+            return ()
+        ours, theirs = self._ours, self._theirs
+        sure = _beyond_chance(ours, theirs, self._size, self._others, by_chance)
+        scored: list[tuple[float, tuple[str, ...]]] = []
+        for length in range(1, LONGEST + 1):
+            size, others = (sum(n for phrase, n in side.items() if len(phrase) == length) for side in (ours, theirs))
+            if not size or not others:
+                continue
+            for phrase in ours:
+                if len(phrase) == length and phrase in sure:
+                    scored.append((_z_score(ours[phrase], size, theirs[phrase], others), phrase))
+        scored = sorted((one for one in scored if one[0] >= LEAST_Z), key=lambda one: (-one[0], -len(one[1]), one[1]))
+        return tuple(
+            Phrase(_join(phrase), z, ours[phrase], ours[phrase] / self._size, theirs[phrase] / self._others)
+            for z, phrase in _fold(scored, ours)[:most]
+        )
+
+
+def distinctive(texts: Sequence[str], background: Sequence[str], most: int = 10) -> tuple[Phrase, ...]:
+    """Find the phrases that set messages apart from others; see ``Contrast``."""
+    return Contrast(texts, background).phrases(most)
 
 
 def typical(texts: Sequence[str], k: int = 5, vectors: NDArray[np.float32] | None = None) -> tuple[Typical, ...]:

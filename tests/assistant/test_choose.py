@@ -26,14 +26,19 @@ def encoder() -> Encoder:
     return Encoder(resolve(DEFAULT_MODEL))
 
 
+def stage(folder: Path, head: dict[str, torch.Tensor], width: int = 384) -> None:
+    """Write a version's files, all but the manifest, with a LoRA that changes nothing."""
+    save_file({KEY.format("A"): torch.zeros(2, width), KEY.format("B"): torch.zeros(width, 2)}, folder / WEIGHTS)
+    save_file(head, folder / HEAD)
+    (folder / CONFIG).write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 4}))
+
+
 @pytest.fixture(scope="module")
 def adapter(encoder: Encoder, tmp_path_factory: pytest.TempPathFactory) -> AdapterVersion:
     """A dialog adapter that changes nothing: its choice is that of the base encoder, which is known."""
     staged = tmp_path_factory.mktemp("dialog")
     width = encoder.dim
-    save_file({KEY.format("A"): torch.zeros(2, width), KEY.format("B"): torch.zeros(width, 2)}, staged / WEIGHTS)
-    save_file({"context.weight": torch.eye(width), "reply.weight": torch.eye(width)}, staged / HEAD)
-    (staged / CONFIG).write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 4}))
+    stage(staged, {"context.weight": torch.eye(width), "reply.weight": torch.eye(width)}, width)
     manifest = Manifest(
         task="dialog",
         version="d1",
@@ -113,9 +118,7 @@ def test_a_context_is_the_last_turns_newest_first_and_cut() -> None:
 def test_a_broken_head_is_refused_before_it_serves(encoder: Encoder, adapter: AdapterVersion, tmp_path: Path) -> None:
     from assistant.errors import RegistryError
 
-    save_file({KEY.format("A"): torch.zeros(2, 384), KEY.format("B"): torch.zeros(384, 2)}, tmp_path / WEIGHTS)
-    save_file({"context.weight": torch.eye(10), "reply.weight": torch.eye(10)}, tmp_path / HEAD)
-    (tmp_path / CONFIG).write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 4}))
+    stage(tmp_path, {"context.weight": torch.eye(10), "reply.weight": torch.eye(10)})
     write_manifest(tmp_path, replace(adapter.manifest, files={}))
     with pytest.raises(RegistryError, match="384, 384"):
         read_version(tmp_path, encoder.sha256)
@@ -148,11 +151,9 @@ def test_a_broken_wide_half_is_refused_too(
 ) -> None:
     from assistant.errors import RegistryError
 
-    save_file({KEY.format("A"): torch.zeros(2, 384), KEY.format("B"): torch.zeros(384, 2)}, tmp_path / WEIGHTS)
     sides = {f"wide.{side}.weight": torch.zeros(BUCKETS, 2) for side in ("context", "reply")}
     head = {**adapter.head, **sides, "wide.share": torch.tensor(0.5), **wrong}
-    save_file({name: tensor for name, tensor in head.items() if tensor is not None}, tmp_path / HEAD)
-    (tmp_path / CONFIG).write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 4}))
+    stage(tmp_path, {name: tensor for name, tensor in head.items() if tensor is not None})
     write_manifest(tmp_path, replace(adapter.manifest, files={}))
     with pytest.raises(RegistryError, match="wide half"):
         read_version(tmp_path, encoder.sha256)

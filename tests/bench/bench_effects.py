@@ -10,7 +10,6 @@ The share that is replayed has rows of its own: 60 labels came in earlier nights
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,12 @@ from typing import Any
 from assistant.encoder import Encoder, resolve
 from finetune.augment import vary
 from finetune.evaluate import expected_calibration_error
-from finetune.examples import Labelled
 from finetune.harvested import Example
 from finetune.recipe import TrainSettings
 from finetune.session import Split
 from finetune.training_rows import split_for_training, training_rows
 from tests.bench import learning_data
-from tests.bench.own import chances_of, train_own, truth_of
+from tests.bench.own import chances_of, labels_of, texts_of, train_own, truth_of
 
 PLAIN = TrainSettings(epochs=10, patience=10)
 _GENTLE = {"learning_rate": 1e-4, "head_learning_rate": 3e-4, "wide_learning_rate": 0.0}
@@ -79,7 +77,7 @@ def changes(data: Path, encoder: Encoder) -> list[dict[str, Any]]:
     for name, change in CHANGES.items():
         own = train_own("intent", Split(training, held), encoder, replace(PLAIN, **change))
         truth = truth_of(own, [one.label for one in held])
-        clean = chances_of(own, encoder, _texts(held))
+        clean = chances_of(own, encoder, texts_of(held))
         rough = float((chances_of(own, encoder, noisy).argmax(1) == truth).mean())
         limit = {
             "with typing noise": rough,
@@ -107,7 +105,7 @@ def replayed(data: Path, encoder: Encoder) -> list[dict[str, Any]]:
         settings = replace(PLAIN, epochs=6, average=0.98)
         own = train_own("intent", split_for_training("intent", training, PLAIN.seed), encoder, settings)
         right = {
-            name: float((chances_of(own, encoder, _texts(side)).argmax(1) == truth_of(own, _labels(side))).mean())
+            name: float((chances_of(own, encoder, texts_of(side)).argmax(1) == truth_of(own, labels_of(side))).mean())
             for name, side in sides.items()
         }
         limit = {"on tonight's labels": right["new"], "rows": len(training), "seconds": round(own.seconds)}
@@ -116,11 +114,3 @@ def replayed(data: Path, encoder: Encoder) -> list[dict[str, Any]]:
             {"figure": figure, "value": right["earlier"], "target": None, "n": len(sides["earlier"]), "peer": {}, "limit": limit}
         )
     return found
-
-
-def _labels(rows: Sequence[Labelled]) -> list[str]:
-    return [one.label for one in rows]
-
-
-def _texts(rows: Sequence[Labelled]) -> list[str]:
-    return [one.text for one in rows]

@@ -19,7 +19,7 @@ from finetune.examples import OUT_OF_SCOPE, Labelled
 from finetune.recipe import TrainSettings
 from finetune.session import Split
 from tests.bench import learning_data, peers
-from tests.bench.own import chances_of, row, train_own, truth_of
+from tests.bench.own import chances_of, labels_of, row, texts_of, train_own, truth_of
 
 #: Chosen on validation; see DECISIONS.md.
 FULL = TrainSettings(epochs=7, patience=8, average=0.99, adversarial=0.05, refit=True)
@@ -53,7 +53,7 @@ def banking(data: Path, encoder: Encoder) -> list[dict[str, Any]]:
     """Measure banking77, full training set."""
     rows = learning_data.banking77(data)
     own = train_own("intent", Split(rows.train, rows.validation), encoder, FULL)
-    texts, truth = _texts(rows.test), truth_of(own, _labels(rows.test))
+    texts, truth = texts_of(rows.test), truth_of(own, labels_of(rows.test))
     chances = chances_of(own, encoder, texts)
     figure = float((chances.argmax(1) == truth).mean())
     others = _simple_peers(rows.train, rows.validation, rows.test, encoder)
@@ -73,8 +73,8 @@ def few_shots(data: Path, encoder: Encoder, seeds: tuple[int, ...] = (0, 1, 2)) 
         # Early stopping on as many validation rows as a company with 770 examples could spare.
         held = learning_data.few(rows.validation, 2, seed)
         own = train_own("intent", Split(tuple(training), tuple(held)), encoder, replace(FEW, seed=7 + seed))
-        chances = chances_of(own, encoder, _texts(rows.test))
-        found.append(float((chances.argmax(1) == truth_of(own, _labels(rows.test))).mean()))
+        chances = chances_of(own, encoder, texts_of(rows.test))
+        found.append(float((chances.argmax(1) == truth_of(own, labels_of(rows.test))).mean()))
         for name, value in _simple_peers(training, held, rows.test, encoder).items():
             beside.setdefault(name, []).append(value)
     others = {name: float(np.mean(values)) for name, values in beside.items()}
@@ -86,9 +86,9 @@ def clinc(data: Path, encoder: Encoder) -> list[dict[str, Any]]:
     rows = learning_data.clinc150(data)
     settings = replace(FULL, epochs=4, patience=4, adversarial=0.0)
     own = train_own("intent", Split(rows.train, rows.validation), encoder, settings)
-    labels = _labels(rows.test)
+    labels = labels_of(rows.test)
     inside = np.array([label != OUT_OF_SCOPE for label in labels])
-    chances = chances_of(own, encoder, _texts(rows.test))
+    chances = chances_of(own, encoder, texts_of(rows.test))
     column = own.version.manifest.labels.index(OUT_OF_SCOPE)
     outside = chances[:, column]
     business = chances.copy()
@@ -114,8 +114,8 @@ def domains(data: Path, encoder: Encoder) -> list[dict[str, Any]]:
         test = rows.test
         held = rows.validation[:1000]
         own = train_own("intent", Split(training, held), encoder, replace(FULL, epochs=3, adversarial=0.0))
-        truth = truth_of(own, _labels(test))
-        guessed = chances_of(own, encoder, _texts(test)).argmax(1)
+        truth = truth_of(own, labels_of(test))
+        guessed = chances_of(own, encoder, texts_of(test)).argmax(1)
         others = _simple_peers(training, held, test, encoder)
         figure = float((guessed == truth).mean())
         note = f"macro-F1 {macro_f1(guessed, truth):.3f}; {len(training)} rows to learn from"
@@ -134,11 +134,3 @@ def _known(rows: tuple[Labelled, ...]) -> tuple[Labelled, ...]:
     for one in rows:
         counts[one.label] = counts.get(one.label, 0) + 1
     return tuple(one for one in rows if counts[one.label] > 1)
-
-
-def _texts(rows: Any) -> list[str]:
-    return [one.text for one in rows]
-
-
-def _labels(rows: Any) -> list[str]:
-    return [one.label for one in rows]

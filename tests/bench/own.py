@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from assistant.adapter_files import AdapterVersion, read_version
 from assistant.encoder import Encoder
+from finetune.examples import Labelled
 from finetune.intent import predict_classes
 from finetune.recipe import Progress, Run, TrainSettings
 from finetune.session import Split, train_split
@@ -79,6 +80,16 @@ def truth_of(own: Own, labels: Sequence[str]) -> NDArray[np.int64]:
     """Return class rows; -1 for a label the version does not know."""
     rows = {label: row for row, label in enumerate(own.version.manifest.labels)}
     return np.array([rows.get(label, -1) for label in labels])
+
+
+def texts_of(rows: Iterable[Labelled]) -> list[str]:
+    """Return the texts."""
+    return [one.text for one in rows]
+
+
+def labels_of(rows: Iterable[Labelled]) -> list[str]:
+    """Return the labels."""
+    return [one.label for one in rows]
 
 
 def row(figure: str, value: float, target: float | None, n: int, peer: Any = None, limit: Any = None) -> dict[str, Any]:

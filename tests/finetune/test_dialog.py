@@ -14,7 +14,7 @@ from assistant.adapter_files import read_version
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
 from assistant.sides import context_text
-from finetune.dialog import choice_sets, predict_ranking, rank, ranking_figures, train_dialog
+from finetune.dialog import Ranking, choice_sets, predict_ranking, rank, ranking_figures, train_dialog
 from finetune.harvested import Pair
 from finetune.recipe import Run, TrainSettings
 from tests.finetune.tiny_training import tiny_encoder
@@ -75,6 +75,16 @@ def dialog_run(folder: Path, **changes: object) -> Run:
     return Run("dialog", "v1", folder, datetime(2026, 1, 2, tzinfo=UTC), "0", ("a.jsonl",), chosen)
 
 
+def served_ranking(encoder: Encoder, folder: Path, pairs: list[Pair]) -> Ranking:
+    """Rank as a server does that reads the version's files."""
+    version = read_version(folder, encoder.sha256)
+    encoder.set_adapters({"dialog": version.weights})
+    try:
+        return predict_ranking(encoder, "dialog", dict(version.head), pairs, 7)
+    finally:
+        encoder.set_adapters({})
+
+
 def test_training_lifts_recall_and_serves_what_it_was_judged_by(
     encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,12 +101,7 @@ def test_training_lifts_recall_and_serves_what_it_was_judged_by(
     after = ranking_figures(made.ranking.ranks)
     assert made.history[-1].loss < made.history[0].loss
     assert made.manifest.scores["validation_mrr"] == after["mrr"] and made.manifest.labels == ()
-    version = read_version(tmp_path / "v1", encoder.sha256)
-    encoder.set_adapters({"dialog": version.weights})
-    try:
-        served = predict_ranking(encoder, "dialog", dict(version.head), held, 7)
-    finally:
-        encoder.set_adapters({})
+    served = served_ranking(encoder, tmp_path / "v1", held)
     assert served.ranks.tolist() == made.ranking.ranks.tolist() and served.chosen.tolist() == made.ranking.chosen.tolist()
 
 
@@ -121,13 +126,7 @@ def test_words_that_the_encoder_cannot_relate_are_learned_by_the_wide_half(tiny:
     assert figures["recall_at_1_of_100"] > plain["recall_at_1_of_100"] + 0.3
     assert made.manifest.head["wide_share"] > 0 == without.manifest.head["wide_share"]
     assert "wide.share" not in read_version(tmp_path / "v2", tiny.sha256).head
-    version = read_version(tmp_path / "v1", tiny.sha256)
-    tiny.set_adapters({"dialog": version.weights})
-    try:
-        served = predict_ranking(tiny, "dialog", dict(version.head), held, 7)
-    finally:
-        tiny.set_adapters({})
-    assert served.ranks.tolist() == made.ranking.ranks.tolist()
+    assert served_ranking(tiny, tmp_path / "v1", held).ranks.tolist() == made.ranking.ranks.tolist()
 
 
 @pytest.mark.parametrize(("training", "validation"), [(PAIRS[:15], PAIRS), (PAIRS, PAIRS[:1]), (PAIRS, [PAIRS[0]] * 3)])
