@@ -212,6 +212,9 @@ def _check_head(folder: Path, manifest: Manifest, head: Mapping[str, Tensor], wi
         _check_sides(folder, head, width)
     if manifest.task not in ("intent", "sentiment", "slots"):
         return
+    once = manifest.head.get("once", [])
+    if not isinstance(once, list) or not {f"B-{slot}" for slot in once}.issubset(manifest.labels):
+        raise RegistryError(f"{folder / MANIFEST}: once = {once!r} must be a list of the adapter's slots; train again")
     classes = len(manifest.labels)
     shapes = {name: tuple(tensor.shape) for name, tensor in head.items()}
     wide = shapes.get("wide.weight", (BUCKETS, classes))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -146,3 +146,30 @@ def spans_from_tags(tags: Sequence[str], offsets: Sequence[tuple[int, int]], tex
         else:
             spans.append((start, end, slot))
     return spans
+
+
+def tagged_spans(
+    logits: Tensor, labels: Sequence[str], offsets: Sequence[tuple[int, int]], text: str, once: Collection[str] = ()
+) -> list[tuple[int, int, str]]:
+    """Turn a tagger's scores of one text into character spans.
+
+    Args:
+        logits: ``(T, C)``, of at least as many tokens as there are offsets.
+        labels: ``O`` and the IOB2 tags, ``C``.
+        offsets: Character range of each token.
+        text: The text the offsets point into.
+        once: Slots that a text holds at most once. Of several spans of one of these the likeliest is kept: that whose tokens'
+            tags have the highest mean log-probability.
+
+    Returns:
+        ``(start, end, slot)`` in order.
+    """
+    sure, tags = logits[: len(offsets)].log_softmax(-1).max(-1)
+    spans = spans_from_tags([labels[tag] for tag in tags.tolist()], offsets, text)
+    best: dict[str, tuple[float, tuple[int, int, str]]] = {}
+    for span in spans:
+        inside = [row for row, (start, end) in enumerate(offsets) if end > start and span[0] <= start and end <= span[1]]
+        mean = float(sure[inside].mean())
+        if span[2] not in best or mean > best[span[2]][0]:
+            best[span[2]] = (mean, span)
+    return [span for span in spans if span[2] not in once or best[span[2]][1] == span]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from assistant.encoder import EncodedBlock, Encoder
-from assistant.heads import behind_question, class_logits, spans_from_tags
+from assistant.heads import behind_question, class_logits, tagged_spans
 from assistant.language import detect
 from assistant.microbatch import MicroBatcher
 from assistant.products import Products
@@ -166,12 +166,10 @@ class Understander:
         found: list[dict[str, str]] = [{} for _ in texts]
         version = self._adapters.get("slots")
         if version is not None:
-            head, labels = version.head, version.manifest.labels
+            head, labels, once = version.head, version.manifest.labels, version.manifest.head.get("once", ())
             scores = block.hidden["slots"] @ head["deep.weight"].T + head["deep.bias"]
-            for row, tags in enumerate(scores.argmax(-1).tolist()):
-                offsets = block.offsets[row]
-                names = [labels[tag] for tag in tags[: len(offsets)]]
-                for start, end, slot in spans_from_tags(names, offsets, texts[row]):
+            for row, offsets in enumerate(block.offsets):
+                for start, end, slot in tagged_spans(scores[row], labels, offsets, texts[row], once):
                     found[row].setdefault(slot, texts[row][start:end])
         for row, text in enumerate(texts):
             self._name_product(found[row], text)

@@ -8,6 +8,7 @@ right reply among 99 unique others. Knows pairs; which conversations they come f
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,7 @@ _LEAST_PAIRS, _LEAST_REPLIES = 16, 2  # to learn from, and different ones to che
 #: Unit vectors of contexts and of replies, each ``(n, D)``.
 Sides = tuple["NDArray[np.float32]", "NDArray[np.float32]"]
 _HARD = 16  # nearest wrong replies of the untuned encoder that hard negatives are drawn from
+_CONTEXTS = 8  # of one reply that the encoder learns from: a greeting said a thousand times has little to teach
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,28 @@ def too_few(training: Sequence[Pair], validation: Sequence[Pair]) -> str:
     return f"{len(training)} pairs to learn from and {replies} replies to check by; {needed}"
 
 
+def varied(pairs: Sequence[Pair], seed: int, most: int = _CONTEXTS) -> list[Pair]:
+    """Leave out repetitions, as frequent words are left out in word2vec (Mikolov et al. 2013, arXiv:1310.4546).
+
+    Args:
+        pairs: In any order.
+        seed: Of the draw.
+        most: How many pairs of one reply are kept.
+
+    Returns:
+        The kept pairs, in the order given.
+    """
+    rows = list(range(len(pairs)))
+    random.Random(seed).shuffle(rows)
+    counts: Counter[str] = Counter()
+    kept = []
+    for row in rows:
+        counts[pairs[row].reply] += 1
+        if counts[pairs[row].reply] <= most:
+            kept.append(row)
+    return [pairs[row] for row in sorted(kept)]
+
+
 def train_dialog(
     run: Run, training: Sequence[Pair], validation: Sequence[Pair], encoder: Encoder, *, ranks: Ranks | None = None
 ) -> TrainedChooser:
@@ -126,7 +150,8 @@ def train_dialog(
 
     Args:
         run: Version, settings, and where it is written.
-        training: Contexts with the reply a person gave.
+        training: Contexts with the reply a person gave. Of a reply that is given often, the encoder sees a few; the wide half,
+            which is cheap, learns from all.
         validation: Of other conversations; for early stopping and for the weight of the wide half.
         encoder: The frozen base.
         ranks: The processes that train together; the first alone trains the wide half, which takes less than an epoch.
@@ -143,12 +168,14 @@ def train_dialog(
     if why := too_few(training, validation):
         raise TrainingError(f"{why}: ingest more resolved conversations with people's replies")
 
-    def build(adapted: AdaptedEncoder) -> Learner:
-        return _learner(adapted, encoder, training, validation, run.settings.seed)
-
     settings = run.settings
+    seen = varied(training, settings.seed)
+
+    def build(adapted: AdaptedEncoder) -> Learner:
+        return _learner(adapted, encoder, seen, validation, settings.seed)
+
     checksum, held = (digest_of(repr((pair.context, pair.reply)) for pair in side) for side in (training, validation))
-    fitted = fit(run, encoder, len(training), build, checksum + held, ranks)
+    fitted = fit(run, encoder, len(seen), build, checksum + held, ranks)
     head: Any = fitted.learner.head
     tensors: dict[str, Tensor] = {weight_of("context"): head.context.weight, weight_of("reply"): head.reply.weight}
     with torch.inference_mode():

@@ -51,8 +51,7 @@ def judge(task: str, path: Path, encoder: Encoder, adapter: AdapterVersion) -> d
 
 def _slots(task: str, path: Path, encoder: Encoder, adapter: AdapterVersion) -> dict[str, float]:
     tagged = read_tagged(path)
-    labels = adapter.manifest.labels
-    found = predict_slots(encoder, task, labels, dict(adapter.head), tagged)
+    found = predict_slots(encoder, adapter, tagged)
     wanted = [example.spans for example in tagged]
     hits = np.array([len(set(one) & set(right)) for one, right in zip(found, wanted, strict=True)])
     ends = f1_interval(hits, np.array([len(set(one)) for one in found]), np.array([len(set(one)) for one in wanted]), SEED)

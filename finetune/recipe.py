@@ -23,6 +23,8 @@ METHODS = {"lora": 6e-4, "adalora": 2e-3, "ia3": 2e-2, "prefix": 1e-2, "prompt":
 TASKS = ("intent", "sentiment", "slots", "dialog")
 CLASS_WEIGHTS = ("none", "sqrt", "balanced")
 HEAD_STARTS = ("means", "probe")
+#: What copies of a text are made with; each is a share of words or texts.
+_NOISES = ("typing_noise", "casing", "token_dropout", "synonyms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class TrainSettings:
         linears: Which linear layers LoRA and AdaLoRA change.
         virtual_tokens: Length of a prefix or prompt.
         dropout: On the pooled vector.
+        wide_dropout: Share of a text's n-grams that a classifier's n-gram half does not see in a step; dialog has its own.
         epochs: Most passes over the examples, or over so many as ``epoch_examples`` says.
         epoch_examples: Examples of one epoch in whole batches, drawn anew for each; 0 takes all. The n-gram half of dialog learns
             from all anyway.
@@ -69,6 +72,7 @@ class TrainSettings:
     linears: tuple[str, ...] = LINEARS
     virtual_tokens: int = 16
     dropout: float = 0.1
+    wide_dropout: float = 0.0
     epochs: int = 6
     epoch_examples: int = 0
     batch_size: int = 32
@@ -108,7 +112,7 @@ class TrainSettings:
     @property
     def augments(self) -> bool:
         """Say whether augmented copies are made."""
-        return any((self.typing_noise, self.casing, self.token_dropout, self.synonyms))
+        return any(getattr(self, name) for name in _NOISES)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as the manifest stores them."""
@@ -137,8 +141,8 @@ class TrainSettings:
             faults.append(
                 "adversarial training perturbs the adapted layers' input, which virtual tokens share; choose lora or ia3"
             )
-        deaf: dict[str, tuple[str, ...]] = {"slots": ("typing_noise", "token_dropout", "synonyms", "contrast")}
-        deaf["dialog"] = (*deaf["slots"], "casing")
+        deaf: dict[str, tuple[str, ...]] = {"slots": ("typing_noise", "token_dropout", "synonyms", "contrast", "wide_dropout")}
+        deaf["dialog"] = (*deaf["slots"], "casing", "wide_dropout")
         for name in deaf.get(task, ()):
             if getattr(self, name):
                 faults.append(f"{name} = {getattr(self, name)} does nothing for {task}; leave it at 0")
@@ -154,7 +158,7 @@ class TrainSettings:
             faults.append(f"class_weights {self.class_weights!r} is none of {', '.join(CLASS_WEIGHTS)}")
         if set(self.linears) - set(LINEARS) or not self.linears:
             faults.append(f"linears {', '.join(self.linears) or '(none)'} must be among {', '.join(LINEARS)}")
-        for name in ("dropout", "label_smoothing", "typing_noise", "casing", "token_dropout", "synonyms", "warmup", "average"):
+        for name in (*_NOISES, "dropout", "wide_dropout", "label_smoothing", "warmup", "average"):
             if not 0 <= getattr(self, name) < 1:
                 faults.append(f"{name} = {getattr(self, name)} must be in [0, 1)")
         for name in ("rank", "alpha", "virtual_tokens", "epochs", "batch_size", "accumulate", "patience", "max_tokens", "seeds"):

@@ -6,15 +6,16 @@ Tags follow Ramshaw & Marcus 1995 (IOB2 as in CoNLL-2002). Knows nothing of what
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from assistant.adapter_files import Manifest
+from assistant.adapter_files import AdapterVersion, Manifest
 from assistant.batches import by_length
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
-from assistant.heads import behind_question, spans_from_tags
+from assistant.heads import behind_question, tagged_spans
 from finetune.adapted import AdaptedEncoder, Prepared
 from finetune.evaluate import span_figures
 from finetune.examples import Tagged, digest
@@ -56,6 +57,12 @@ def tags_of(spans: Sequence[tuple[int, int, str]], offsets: Sequence[tuple[int, 
     return tags
 
 
+def taken_once(examples: Sequence[Tagged]) -> list[str]:
+    """Name the slots that no text holds more than once: then a second span is a mistake, and the likelier one counts."""
+    counts = [Counter(slot for _, _, slot in example.spans) for example in examples]
+    return sorted({slot for count in counts for slot in count} - {slot for count in counts for slot in count if count[slot] > 1})
+
+
 def train_slots(
     run: Run, training: Sequence[Tagged], validation: Sequence[Tagged], encoder: Encoder, *, ranks: Ranks | None = None
 ) -> TrainedTagger:
@@ -89,6 +96,7 @@ def train_slots(
         )
     labels = ("O", *(f"{kind}-{slot}" for slot in slots for kind in "BI"))
     rows = {label: row for row, label in enumerate(labels)}
+    once = taken_once(training)
     settings = run.settings
 
     def build(adapted: AdaptedEncoder) -> Learner:
@@ -123,9 +131,8 @@ def train_slots(
         def predict() -> Spans:
             spans: Spans = [[] for _ in judged]
             for batch in by_length([len(row) for row in judged], 128):
-                for row, tags in zip(batch, scores([judged[row] for row in batch]).argmax(-1).tolist(), strict=True):
-                    names = [labels[tag] for tag in tags[: len(judged[row])]]
-                    spans[row] = _own_spans(names, judged[row].offsets, validation[row])
+                for row, logits in zip(batch, scores([judged[row] for row in batch]), strict=True):
+                    spans[row] = _own_spans(logits, labels, judged[row].offsets, validation[row], once)
             return spans
 
         def judge() -> float:
@@ -144,34 +151,30 @@ def train_slots(
         "scores": {f"validation_{name}": value for name, value in figures.items()},
         "thresholds": {},
         "temperature": 1.0,
-        "head": {"kind": "token-tagger", "asked": any(example.asked for example in training)},
+        "head": {"kind": "token-tagger", "asked": any(example.asked for example in training), "once": once},
     }
     tensors = {"deep.weight": head.deep.weight, "deep.bias": head.deep.bias}
     return TrainedTagger(write_version(run, fitted, encoder, tensors, values), fitted.history, found)
 
 
-def predict_slots(
-    encoder: Encoder, name: str, labels: Sequence[str], head: dict[str, Tensor], examples: Sequence[Tagged]
-) -> Spans:
+def predict_slots(encoder: Encoder, version: AdapterVersion, examples: Sequence[Tagged]) -> Spans:
     """Tag the examples' texts with the serving path.
 
     Args:
-        encoder: With the adapter ``name`` set.
-        name: Adapter name in the encoder's bank.
-        labels: ``O`` and the IOB2 tags.
-        head: ``deep.weight (C, D)`` and ``deep.bias (C,)``.
+        encoder: With the adapter set under its task's name.
+        version: The adapter: its labels, ``deep.weight (C, D)`` and ``deep.bias (C,)``, and which slots a text holds once.
         examples: Texts with what was asked before them; their spans are not looked at.
 
     Returns:
         The spans found in each text.
     """
+    head, labels, once = version.head, version.manifest.labels, version.manifest.head.get("once", ())
     found: Spans = [[] for _ in examples]
     for rows in by_length([len(example.text) for example in examples], 64):
         block = encoder.encode_for_tasks([behind_question(examples[row].text, examples[row].asked) for row in rows])
-        scores = block.hidden[name] @ head["deep.weight"].T + head["deep.bias"]
-        for place, (row, tags) in enumerate(zip(rows, scores.argmax(-1).tolist(), strict=True)):
-            offsets = block.offsets[place]
-            found[row] = _own_spans([labels[tag] for tag in tags[: len(offsets)]], offsets, examples[row])
+        scores = block.hidden[version.manifest.task] @ head["deep.weight"].T + head["deep.bias"]
+        for place, row in enumerate(rows):
+            found[row] = _own_spans(scores[place], labels, block.offsets[place], examples[row], once)
     return found
 
 
@@ -181,9 +184,11 @@ def _shifted(example: Tagged) -> tuple[tuple[int, int, str], ...]:
     return tuple((start + before, end + before, slot) for start, end, slot in example.spans)
 
 
-def _own_spans(tags: Sequence[str], offsets: Sequence[tuple[int, int]], example: Tagged) -> list[tuple[int, int, str]]:
+def _own_spans(
+    logits: Tensor, labels: Sequence[str], offsets: Sequence[tuple[int, int]], example: Tagged, once: Sequence[str]
+) -> list[tuple[int, int, str]]:
     """Return the spans of the text itself; what is found in the question before it does not count."""
     text = behind_question(example.text, example.asked)
     before = len(text) - len(example.text)
-    spans = spans_from_tags(tags, offsets, text)
+    spans = tagged_spans(logits, labels, offsets, text, once)
     return [(start - before, end - before, slot) for start, end, slot in spans if start >= before]

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assistant.heads import BUCKETS, bags, class_logits, hashed, ngrams, normal_form, spans_from_tags
+from assistant.heads import BUCKETS, bags, class_logits, hashed, ngrams, normal_form, spans_from_tags, tagged_spans
 
 
 @settings(max_examples=60, deadline=None)
@@ -102,6 +102,14 @@ def offsets_of(text: str, *words: str) -> list[tuple[int, int]]:
 )
 def test_tags_become_spans(text: str, words: tuple[str, ...], tags: tuple[str, ...], wanted: list[str]) -> None:
     spans = spans_from_tags(tags, offsets_of(text, *words), text)
+    assert [text[start:end] for start, end, _ in spans] == wanted
+
+
+@pytest.mark.parametrize(("once", "wanted"), [((), ["ten", "6"]), (("time",), ["6"]), (("date",), ["ten", "6"])])
+def test_of_a_slot_that_a_text_holds_once_the_likeliest_span_is_kept(once: tuple[str, ...], wanted: list[str]) -> None:
+    text = "ten past 6"
+    logits = torch.tensor([[0.0, 1.0], [5.0, 0.0], [0.0, 4.0], [0.0, 9.0]])  # the last row is padding
+    spans = tagged_spans(logits, ("O", "B-time"), offsets_of(text, "ten", "past", "6"), text, once)
     assert [text[start:end] for start, end, _ in spans] == wanted
 
 

@@ -14,7 +14,7 @@ from assistant.adapter_files import read_version
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
 from assistant.sides import context_text
-from finetune.dialog import Ranking, choice_sets, predict_ranking, rank, ranking_figures, train_dialog
+from finetune.dialog import Ranking, choice_sets, predict_ranking, rank, ranking_figures, train_dialog, varied
 from finetune.harvested import Pair
 from finetune.recipe import Run, TrainSettings
 from tests.finetune.tiny_training import tiny_encoder
@@ -127,6 +127,14 @@ def test_words_that_the_encoder_cannot_relate_are_learned_by_the_wide_half(tiny:
     assert made.manifest.head["wide_share"] > 0 == without.manifest.head["wide_share"]
     assert "wide.share" not in read_version(tmp_path / "v2", tiny.sha256).head
     assert served_ranking(tiny, tmp_path / "v1", held).ranks.tolist() == made.ranking.ranks.tolist()
+
+
+def test_a_reply_given_ever_so_often_leaves_the_encoder_time_for_the_others() -> None:
+    often = [pair(f"bye {number}", "Goodbye.") for number in range(50)]
+    mixed = [*often[:30], *PAIRS, *often[30:]]
+    kept = varied(mixed, 7)
+    assert [one for one in kept if one.reply != "Goodbye."] == PAIRS
+    assert sum(one.reply == "Goodbye." for one in kept) == 8 and kept == varied(mixed, 7) != varied(mixed, 8)
 
 
 @pytest.mark.parametrize(("training", "validation"), [(PAIRS[:15], PAIRS), (PAIRS, PAIRS[:1]), (PAIRS, [PAIRS[0]] * 3)])

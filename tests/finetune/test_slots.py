@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from assistant.adapter_files import read_version
 from assistant.encoder import Encoder
-from assistant.errors import TrainingError
+from assistant.errors import RegistryError, TrainingError
 from assistant.heads import spans_from_tags
 from finetune.examples import Tagged
 from finetune.recipe import Run, TrainSettings
@@ -92,7 +93,7 @@ def test_it_learns_a_product_word_and_serves_it(serving: Encoder, tmp_path: Path
     version = read_version(tmp_path / "v1", serving.sha256)
     serving.set_adapters({"slots": version.weights})
     texts = ["my toaster is broken again", "please help me", "", "where is the doorbell now?"]
-    found = predict_slots(serving, "slots", version.manifest.labels, dict(version.head), [Tagged(text, ()) for text in texts])
+    found = predict_slots(serving, version, [Tagged(text, ()) for text in texts])
     assert [[text[start:end] for start, end, _ in spans] for text, spans in zip(texts, found, strict=True)] == [
         ["toaster"], [], [], ["doorbell"],
     ]  # fmt: skip
@@ -120,10 +121,21 @@ def test_other_ways_of_training_learn_and_find_what_serving_finds(
     version = read_version(tmp_path / "v1", tiny.sha256)
     tiny.set_adapters({"slots": version.weights})
     try:
-        found = predict_slots(tiny, "slots", version.manifest.labels, dict(version.head), EXAMPLES[:5])
+        found = predict_slots(tiny, version, EXAMPLES[:5])
     finally:
         tiny.set_adapters({})
     assert found == made.found
+
+
+def test_a_slot_that_no_example_holds_twice_is_taken_once(serving: Encoder, tmp_path: Path) -> None:
+    two = [Tagged("a lamp, a kettle", ((2, 6, "product"), (10, 16, "product"))), Tagged("by 9", ((3, 4, "date"),))]
+    made = run(serving, tmp_path / "v1", [*EXAMPLES, *two], EXAMPLES[:5], replace(SETTINGS, epochs=1))
+    assert made.manifest.head["once"] == ["date"]
+    path = tmp_path / "v1" / "manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**manifest, "head": {**manifest["head"], "once": ["colour"]}}), encoding="utf-8")
+    with pytest.raises(RegistryError, match=r"once = \['colour'\] must be a list of the adapter's slots"):
+        read_version(tmp_path / "v1", serving.sha256)
 
 
 def test_a_bare_number_is_what_was_asked_for(serving: Encoder, tmp_path: Path) -> None:
