@@ -252,13 +252,16 @@ class Encoder:
         full = torch.ones(ids.shape, dtype=torch.bool) if mask is None else mask
         return EncodedBlock(by_name, full, [encoding.offsets for encoding in encodings])
 
-    def lower_states(self, texts: Sequence[str], layers: int, max_tokens: int) -> list[tuple[Tensor, list[tuple[int, int]]]]:
+    def lower_states(
+        self, texts: Sequence[str], layers: int, max_tokens: int, progress: Callable[[int], None] | None = None
+    ) -> list[tuple[Tensor, list[tuple[int, int]]]]:
         """Run only the first layers of the bare base; training starts its adapters above them.
 
         Args:
             texts: Any number of texts.
             layers: How many layers to run.
             max_tokens: Texts are cut to so many tokens.
+            progress: Called with the number of texts finished so far.
 
         Returns:
             For each text hidden states ``(T, D)`` float32 and the character offsets of its tokens.
@@ -273,6 +276,8 @@ class Encoder:
                 ids, mask = self._pack(tokens)
                 states = self._bert.forward(ids, mask, layers=layers)
                 found.update({row: states[at, : len(tokens[at])].clone() for at, row in enumerate(rows)})
+                if progress:
+                    progress(len(found))
         return [(found[row], _cut(encodings[row].offsets, max_tokens)) for row in range(len(texts))]
 
     def forward_with(self, ids: Tensor, mask: Tensor, weights: AdapterWeights) -> Tensor:

@@ -149,7 +149,12 @@ def spans_from_tags(tags: Sequence[str], offsets: Sequence[tuple[int, int]], tex
 
 
 def tagged_spans(
-    logits: Tensor, labels: Sequence[str], offsets: Sequence[tuple[int, int]], text: str, once: Collection[str] = ()
+    logits: Tensor,
+    labels: Sequence[str],
+    offsets: Sequence[tuple[int, int]],
+    text: str,
+    once: Collection[str] = (),
+    begin: int = 0,
 ) -> list[tuple[int, int, str]]:
     """Turn a tagger's scores of one text into character spans.
 
@@ -160,12 +165,13 @@ def tagged_spans(
         text: The text the offsets point into.
         once: Slots that a text holds at most once. Of several spans of one of these the likeliest is kept: that whose tokens'
             tags have the highest mean log-probability.
+        begin: Where the customer's own words begin; what is found in the question before them does not count.
 
     Returns:
         ``(start, end, slot)`` in order.
     """
     sure, tags = logits[: len(offsets)].log_softmax(-1).max(-1)
-    spans = spans_from_tags([labels[tag] for tag in tags.tolist()], offsets, text)
+    spans = [span for span in spans_from_tags([labels[tag] for tag in tags.tolist()], offsets, text) if span[0] >= begin]
     best: dict[str, tuple[float, tuple[int, int, str]]] = {}
     for span in spans:
         inside = [row for row, (start, end) in enumerate(offsets) if end > start and span[0] <= start and end <= span[1]]

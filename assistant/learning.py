@@ -176,6 +176,12 @@ class Learning:
             rows = connection.execute(query.order_by(table.c.uncertainty.desc(), table.c.at, table.c.id).limit(max(limit, 0)))
             return [ReviewItem(**row) for row in rows.mappings()]
 
+    def asked(self, task: str) -> frozenset[str]:
+        """Return the texts that people were ever asked about, whatever became of it."""
+        table = schema.review_queue
+        with self._database.reading() as connection:
+            return frozenset(connection.execute(sa.select(table.c.text).where(table.c.task == task)).scalars())
+
     def decide(self, id: str, label: str | None, at: datetime) -> None:
         """Store a person's label, in place of an earlier one.
 

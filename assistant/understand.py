@@ -95,27 +95,30 @@ class Understander:
         clean = tuple(visible(text)[:_READ_CHARS] or " " for text in texts)
         slots = self._adapters.get("slots")
         if not asked or not clean or slots is None or not slots.manifest.head.get("asked"):
-            found: list[Understanding] = self._batched((clean, before))
+            found: list[Understanding] = self._batched((clean, before, 0))
             return found
-        question = behind_question("", asked)
-        *found, answer = self._batched(((*clean, behind_question(clean[0], asked)), before))
-        own = {slot: value for slot, value in answer.slots.items() if value not in question}
-        return [replace(found[0], slots={**found[0].slots, **own}), *found[1:]]
+        behind = behind_question(clean[0], asked)
+        *found, answer = self._batched(((*clean, behind), before, len(behind) - len(clean[0])))
+        return [replace(found[0], slots={**found[0].slots, **answer.slots}), *found[1:]]
 
-    def _run(self, calls: Sequence[tuple[tuple[str, ...], str | None]]) -> list[list[Understanding]]:
-        """Read the texts of one or several calls, made by different conversations at the same time, as one batch."""
-        clean = [text for texts, _ in calls for text in texts]
-        languages = [before for texts, before in calls for _ in texts]
-        readings = iter(self._read(clean, languages))
-        return [[next(readings) for _ in texts] for texts, _ in calls]
+    def _run(self, calls: Sequence[tuple[tuple[str, ...], str | None, int]]) -> list[list[Understanding]]:
+        """Read the texts of one or several calls, made by different conversations at the same time, as one batch.
 
-    def _read(self, clean: Sequence[str], before: Sequence[str | None]) -> list[Understanding]:
+        A call's last text begins with a question of so many characters.
+        """
+        clean = [text for texts, _, _ in calls for text in texts]
+        languages = [before for texts, before, _ in calls for _ in texts]
+        begins = [begin for texts, _, question in calls for begin in (*[0] * (len(texts) - 1), question)[-len(texts) :]]
+        readings = iter(self._read(clean, languages, begins))
+        return [[next(readings) for _ in texts] for texts, _, _ in calls]
+
+    def _read(self, clean: Sequence[str], before: Sequence[str | None], begins: Sequence[int]) -> list[Understanding]:
         block = self.encoder.encode_for_tasks(clean, self._stack)
         vectors = self.encoder.pool(block.hidden["base"], block.mask).numpy().astype(np.float32)
         intents = self._classes("intent", block, clean)
         feelings = self._classes("sentiment", block, clean)
         emotions = self._emotions(block)
-        slots = self._slots(block, clean)
+        slots = self._slots(block, clean, begins)
         found = []
         for row, text in enumerate(clean):
             chances = intents[row] if intents else {}
@@ -162,17 +165,17 @@ class Understander:
         rows = torch.softmax(logits, dim=1).tolist()
         return [dict(zip(version.manifest.labels, row, strict=True)) for row in rows]
 
-    def _slots(self, block: EncodedBlock, texts: Sequence[str]) -> list[dict[str, str]]:
+    def _slots(self, block: EncodedBlock, texts: Sequence[str], begins: Sequence[int]) -> list[dict[str, str]]:
         found: list[dict[str, str]] = [{} for _ in texts]
         version = self._adapters.get("slots")
         if version is not None:
             head, labels, once = version.head, version.manifest.labels, version.manifest.head.get("once", ())
             scores = block.hidden["slots"] @ head["deep.weight"].T + head["deep.bias"]
             for row, offsets in enumerate(block.offsets):
-                for start, end, slot in tagged_spans(scores[row], labels, offsets, texts[row], once):
+                for start, end, slot in tagged_spans(scores[row], labels, offsets, texts[row], once, begins[row]):
                     found[row].setdefault(slot, texts[row][start:end])
         for row, text in enumerate(texts):
-            self._name_product(found[row], text)
+            self._name_product(found[row], text[begins[row] :])
         return found
 
     def _name_product(self, slots: dict[str, str], text: str) -> None:

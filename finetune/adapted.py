@@ -21,7 +21,7 @@ from assistant.adapter_files import CONFIG, WEIGHTS
 from assistant.bert import LINEARS, AdapterWeights
 from assistant.encoder import Encoder, bfloat16_pays
 from assistant.errors import TrainingError
-from finetune.recipe import TrainSettings
+from finetune.recipe import Steps, TrainSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,6 +91,7 @@ class AdaptedEncoder:
         self._watching = False
         self._seen: list[Tensor] = []
         self._shifts: list[Tensor] = []
+        self.told: Steps | None = None  # of texts that are prepared
 
     def prepare(self, texts: Sequence[str]) -> list[Prepared]:
         """Tokenise texts and run the frozen lower layers once."""
@@ -99,7 +100,9 @@ class AdaptedEncoder:
         if self._virtual:
             rows = self._encoder.tokens(texts, self._max_tokens)
             return [Prepared(torch.tensor(ids), offsets) for ids, offsets in rows]
-        states = self._encoder.lower_states(texts, self._settings.layers_from, self._max_tokens)
+        told = self.told
+        progress = (lambda done: told("reading texts", done, len(texts))) if told else None
+        states = self._encoder.lower_states(texts, self._settings.layers_from, self._max_tokens, progress)
         return [Prepared(state, offsets) for state, offsets in states]
 
     def pack(self, batch: Sequence[Prepared]) -> tuple[Tensor, Tensor]:

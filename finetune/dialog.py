@@ -183,7 +183,7 @@ def train_dialog(
     sets = choice_sets([pair.reply for pair in validation], settings.seed)
     ranking, share = rank(deep[0], deep[1], sets), 0.0
     if settings.wide_learning_rate and (ranks or Ranks()).first:
-        wide = train_wide(training, settings.seed)
+        wide = train_wide(training, settings.seed, run.steps)
         beside = wide.sides(validation)
 
         def fused(share: float) -> Ranking:

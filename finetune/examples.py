@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from assistant.errors import TrainingError
 
@@ -46,6 +46,9 @@ class Tagged:
     text: str
     spans: tuple[tuple[int, int, str], ...]
     asked: str = ""
+
+
+Kind = TypeVar("Kind", bound="Labelled | Tagged | Pair")
 
 
 def read_labelled(path: Path, *, sentiment: bool = False) -> list[Labelled]:
@@ -142,36 +145,47 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def split(examples: Sequence[Labelled], share: float, seed: int) -> tuple[list[Labelled], list[Labelled]]:
-    """Split off a validation share, the same share of every label, at least one of each label with two or more.
+    """Split off a validation share, the same share of every label, at least one text of each label with two or more.
 
     Args:
         examples: All examples.
-        share: Share that goes to validation, in (0, 1).
+        share: Share of a label's different texts that goes to validation, in (0, 1).
         seed: Seed of the shuffle.
 
     Returns:
-        Training and validation examples.
+        Training and validation examples; no text stands on both sides, however often it was given.
     """
     rng = random.Random(seed)
-    by_label: dict[str, list[Labelled]] = {}
+    by_label: dict[str, dict[str, list[Labelled]]] = {}
     for example in examples:
-        by_label.setdefault(example.label, []).append(example)
+        by_label.setdefault(example.label, {}).setdefault(_key(example), []).append(example)
     training: list[Labelled] = []
     validation: list[Labelled] = []
     for label in sorted(by_label):
-        rows = by_label[label][:]
-        rng.shuffle(rows)
-        take = max(1, round(len(rows) * share)) if len(rows) > 1 else 0
-        validation += rows[:take]
-        training += rows[take:]
+        texts = list(by_label[label].values())
+        rng.shuffle(texts)
+        take = max(1, round(len(texts) * share)) if len(texts) > 1 else 0
+        validation += [one for same in texts[:take] for one in same]
+        training += [one for same in texts[take:] for one in same]
     rng.shuffle(training)
-    return training, validation
+    return unleaked(training, validation), validation  # one text may have two labels
 
 
-def unleaked(training: Sequence[Labelled], judged: Sequence[Labelled]) -> list[Labelled]:
+def split_texts(examples: Sequence[Tagged]) -> tuple[list[Tagged], list[Tagged]]:
+    """Split off every tenth of the different texts for validation, with all rows of it."""
+    held = set(list(dict.fromkeys(map(_key, examples)))[::10])
+    return [one for one in examples if _key(one) not in held], [one for one in examples if _key(one) in held]
+
+
+def unleaked(training: Sequence[Kind], judged: Sequence[Kind]) -> list[Kind]:
     """Return the training examples whose text is not among the judged ones (case and spaces aside)."""
-    seen = {" ".join(example.text.lower().split()) for example in judged}
-    return [example for example in training if " ".join(example.text.lower().split()) not in seen]
+    seen = set(map(_key, judged))
+    return [example for example in training if _key(example) not in seen]
+
+
+def _key(example: Labelled | Tagged | Pair) -> str:
+    asked = example.asked if isinstance(example, Tagged) else ""  # a bare number is another example behind another question
+    return f"{asked}\n{' '.join(example.text.lower().split())}"
 
 
 def check_labels(examples: Sequence[Labelled], least: int = 2) -> tuple[str, ...]:

@@ -68,6 +68,7 @@ def fit(
     scores: list[float] = []
     for seed in range(settings.seed, settings.seed + settings.seeds):
         adapted = AdaptedEncoder(encoder, settings, steps)
+        adapted.told = run.steps if ranks.first else None
         torch.manual_seed(settings.seed)  # heads begin alike too
         learner = build(adapted)
         stage = "refit-" if until else ""
@@ -82,6 +83,7 @@ def fit(
             fingerprint=stage + mark,
             until=until.get(seed, 0),
             progress=run.progress,
+            told=run.steps,
         )
         history += epochs
         scores.append(max(one.score for one in epochs))

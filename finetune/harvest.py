@@ -67,6 +67,7 @@ def harvest(
     rules: Rules = _RULES,
     vectors: Vectors | None = None,
     detect: Callable[[str], Language] | None = None,
+    ask_about: Callable[[Queued], bool] = lambda row: True,
 ) -> Harvest:
     """Turn what people wrote into examples; the same input in any order gives the same harvest.
 
@@ -82,6 +83,7 @@ def harvest(
         rules: Thresholds and limits.
         vectors: Texts to unit vectors ``(n, d)``, to find contradictions between nearly equal texts.
         detect: Names the language of a text where nothing else does.
+        ask_about: Whether a text may stand in the queue; asked before the queue is cut to its length.
 
     Returns:
         The harvest; examples and pairs oldest first, the queue most uncertain first.
@@ -105,7 +107,8 @@ def harvest(
     distant = settle_near(settled.kept, vectors, rules.near) if vectors is not None else Sifted(settled.kept, [])
     enough = _with_enough(distant.kept, known, rules.least)
     set_aside = [*believed.set_aside, *settled.set_aside, *distant.set_aside, *enough.set_aside]
-    queue = _queue(openings, set_aside, opinions, _done(enough.kept, explicit, set_aside))
+    done = _done(enough.kept, explicit, set_aside)
+    queue = [row for row in _queue(openings, set_aside, opinions, done) if ask_about(row)]
     examples = _without_flood(enough.kept, rules)
     if detect is not None:
         examples = [replace(one, lang=detect(one.text)) if one.lang == "und" else one for one in examples]

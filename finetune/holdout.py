@@ -95,6 +95,8 @@ def hold_out(
 ) -> list[Row]:
     """Choose which of a night's rows are held out: the newest conversations, and nothing a champion was ever trained on.
 
+    Nor a row that a champion labelled itself, for it would be judged by its own opinion.
+
     Args:
         new: The night's rows.
         frozen: The frozen holdout.
@@ -107,7 +109,11 @@ def hold_out(
     Returns:
         The rows, oldest first. Those without a conversation stay in training, for they could not be erased later.
     """
-    open_rows = [row for row in without(new, frozen) if row.ref and row.ref not in excluded and key_of(row) not in taught]
+    open_rows = [
+        row
+        for row in without(new, frozen)
+        if row.ref and row.ref not in excluded and key_of(row) not in taught and not _by_champion(row)
+    ]
     if len(open_rows) < 2:
         return []
     missing = least - len(frozen)
@@ -196,6 +202,10 @@ def prune_holdout(path: Path, find: Callable[[Row], str | None]) -> int:
 def write_holdout(path: Path, rows: Sequence[Row]) -> None:
     """Replace the file, whole or not at all."""
     replace_text(path, "".join(json.dumps(_value(row), ensure_ascii=False) + "\n" for row in rows))
+
+
+def _by_champion(row: Row) -> bool:
+    return isinstance(row, Example) and row.trust == "agreement"
 
 
 def _mark(row: Row) -> str:

@@ -217,8 +217,7 @@ def _learner(adapted: AdaptedEncoder, data: _Rows, settings: TrainSettings) -> L
     def scored(lower: Sequence[Prepared], rows: Sequence[Hashed]) -> tuple[Tensor, Tensor]:
         vectors = adapted.pool(*adapted.hidden(lower))
         buckets, offsets, values = bags(rows)
-        seen = fn.dropout(values, settings.wide_dropout, training=head.training)
-        wide = fn.embedding_bag(buckets, head.wide.weight, offsets, mode="sum", per_sample_weights=seen)
+        wide = fn.embedding_bag(buckets, head.wide.weight, offsets, mode="sum", per_sample_weights=values)
         dropped = fn.dropout(vectors, settings.dropout, training=head.training)
         return SCALE * head.deep(dropped) + wide, vectors
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from finetune import checkpoint
 from finetune.adapted import AdaptedEncoder
 from finetune.ranks import Ranks
-from finetune.recipe import Progress, TrainSettings
+from finetune.recipe import Progress, Steps, TrainSettings
 
 if TYPE_CHECKING:
     import torch
@@ -75,6 +75,7 @@ def train(
     fingerprint: str = "",
     until: int = 0,
     progress: Callable[[Progress], None] | None = None,
+    told: Steps | None = None,
 ) -> list[Progress]:
     """Train adapter and head together, keep the epoch that scored best on validation.
 
@@ -88,6 +89,7 @@ def train(
         fingerprint: Of settings and examples.
         until: Stop after this epoch and keep its weights, however they judge; 0 lets validation choose.
         progress: Called after each epoch that is run here, on the first process.
+        told: Called after each step, likewise.
 
     Returns:
         The epochs that were run, earlier ones of a resumed run included; adapter and head hold the best one.
@@ -106,7 +108,7 @@ def train(
         started = time.perf_counter()
         rng = random.Random(f"{seed} {epoch}")
         torch.manual_seed(seed * 1000 + epoch)
-        loss = state.epoch(rng, ranks)
+        loss = state.epoch(rng, ranks, told if ranks.first else None)
         score = ranks.agree(state.judged() if ranks.first else 0.0)
         seconds = time.perf_counter() - started
         history.append(Progress(epoch, until or settings.epochs, loss, score, seconds, seed, refit=bool(until)))
@@ -148,7 +150,7 @@ class _State:
         self._best: list[Tensor] = []
         self._average = [p.detach().clone() for p in self._parameters] if settings.average else []
 
-    def epoch(self, rng: random.Random, ranks: Ranks) -> float:
+    def epoch(self, rng: random.Random, ranks: Ranks, told: Steps | None) -> float:
         """Run one epoch and return its mean loss."""
         settings, learner = self._settings, self._learner
         self._adapted.model.train()
@@ -170,6 +172,8 @@ class _State:
                     seen += len(mine)
             ranks.add_gradients(self._parameters)
             self._take_step()
+            if told:
+                told("training steps", self._step, self._steps)
         self._adapted.model.eval()
         learner.head.eval()
         return total / max(1, seen)

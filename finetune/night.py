@@ -19,7 +19,7 @@ from assistant.registry import Registry
 from assistant.store import Store
 from finetune.harvested import Rules
 from finetune.promote import Bounds, GateVerdict
-from finetune.recipe import Progress, TrainSettings
+from finetune.recipe import Progress, Steps, TrainSettings
 
 TASKS = ("intent", "dialog")
 #: What a night can come to; ``kept`` passed every check and waits for a person, ``nothing`` had too little to learn from.
@@ -65,6 +65,7 @@ class Means:
         detect: Language of a text.
         code_version: Deskhand's version.
         progress: Called after every epoch.
+        steps: As ``Run.steps``.
         tell: Called with lines for people.
         check: Called before every step; raises ``Overtaken`` where another process has taken the run up.
     """
@@ -77,6 +78,7 @@ class Means:
     detect: Callable[[str], Language] | None = None
     code_version: str = ""
     progress: Callable[[Progress], None] | None = None
+    steps: Steps | None = None
     tell: Callable[[str], None] = lambda line: None
     check: Callable[[], None] = lambda: None
 

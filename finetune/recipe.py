@@ -25,6 +25,17 @@ CLASS_WEIGHTS = ("none", "sqrt", "balanced")
 HEAD_STARTS = ("means", "probe")
 #: What copies of a text are made with; each is a share of words or texts.
 _NOISES = ("typing_noise", "casing", "token_dropout", "synonyms")
+_TEXTS_ONLY = ("typing_noise", "token_dropout", "synonyms", "contrast", "class_weights", "head_start", "refit")
+#: Settings that a task or a method does not look at.
+_DEAF: Mapping[str, tuple[str, ...]] = {
+    "slots": _TEXTS_ONLY,
+    "dialog": (*_TEXTS_ONLY, "casing", "label_smoothing", "dropout"),
+    "lora": ("virtual_tokens",),
+    "adalora": ("virtual_tokens",),
+    "ia3": ("virtual_tokens", "linears"),
+    "prefix": ("linears",),
+    "prompt": ("linears",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,6 @@ class TrainSettings:
         linears: Which linear layers LoRA and AdaLoRA change.
         virtual_tokens: Length of a prefix or prompt.
         dropout: On the pooled vector.
-        wide_dropout: Share of a text's n-grams that a classifier's n-gram half does not see in a step; dialog has its own.
         epochs: Most passes over the examples, or over so many as ``epoch_examples`` says.
         epoch_examples: Examples of one epoch in whole batches, drawn anew for each; 0 takes all. The n-gram half of dialog learns
             from all anyway.
@@ -72,7 +82,6 @@ class TrainSettings:
     linears: tuple[str, ...] = LINEARS
     virtual_tokens: int = 16
     dropout: float = 0.1
-    wide_dropout: float = 0.0
     epochs: int = 6
     epoch_examples: int = 0
     batch_size: int = 32
@@ -141,24 +150,17 @@ class TrainSettings:
             faults.append(
                 "adversarial training perturbs the adapted layers' input, which virtual tokens share; choose lora or ia3"
             )
-        deaf: dict[str, tuple[str, ...]] = {"slots": ("typing_noise", "token_dropout", "synonyms", "contrast", "wide_dropout")}
-        deaf["dialog"] = (*deaf["slots"], "casing", "wide_dropout")
-        for name in deaf.get(task, ()):
-            if getattr(self, name):
-                faults.append(f"{name} = {getattr(self, name)} does nothing for {task}; leave it at 0")
+        for what in (task, self.method):
+            for name in _DEAF.get(what, ()):
+                if getattr(self, name) != (usual := getattr(TrainSettings(), name)):
+                    faults.append(f"{name} = {getattr(self, name)} does nothing for {what}; leave it at {usual}")
         if self.head_start not in HEAD_STARTS:
             faults.append(f"head_start {self.head_start!r} is none of {', '.join(HEAD_STARTS)}")
-        if task in ("slots", "dialog"):
-            faults += [
-                f"{name} does nothing for {task}; leave it out"
-                for name, on in (("head_start = probe", self.head_start == "probe"), ("refit", self.refit))
-                if on
-            ]
         if self.class_weights not in CLASS_WEIGHTS:
             faults.append(f"class_weights {self.class_weights!r} is none of {', '.join(CLASS_WEIGHTS)}")
         if set(self.linears) - set(LINEARS) or not self.linears:
             faults.append(f"linears {', '.join(self.linears) or '(none)'} must be among {', '.join(LINEARS)}")
-        for name in (*_NOISES, "dropout", "wide_dropout", "label_smoothing", "warmup", "average"):
+        for name in (*_NOISES, "dropout", "label_smoothing", "warmup", "average"):
             if not 0 <= getattr(self, name) < 1:
                 faults.append(f"{name} = {getattr(self, name)} must be in [0, 1)")
         for name in ("rank", "alpha", "virtual_tokens", "epochs", "batch_size", "accumulate", "patience", "max_tokens", "seeds"):
@@ -191,6 +193,10 @@ class Progress:
     refit: bool = False
 
 
+#: Told (what is done, how much of it, of how much), for a progress bar.
+Steps = Callable[[str, int, int], None]
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What a training run is given besides its examples.
@@ -206,6 +212,7 @@ class Run:
         facts: More facts of the training set for the manifest, such as counts by origin.
         work: Folder for checkpoints, by which a killed run goes on, and for TensorBoard; ``None`` for neither.
         progress: Called after every epoch.
+        steps: Called with (what is done, how much of it, of how much) ever so often, for a progress bar.
         calibrate: Rows as customers send them, that nothing is trained on: a classifier's temperature and thresholds are
             chosen on these instead of on the validation rows.
     """
@@ -220,4 +227,5 @@ class Run:
     facts: Mapping[str, Any] = field(default_factory=dict)
     work: Path | None = None
     progress: Callable[[Progress], None] | None = None
+    steps: Steps | None = None
     calibrate: Sequence[Labelled] = ()

@@ -171,11 +171,11 @@ class _Night:
         aside = [] if night.force else _refused(task, place)
         usable = everything.within(Window(None, night.until), aside)
         self.means.check()
-        found = self.harvest(usable, champion)
+        found = self.harvest(usable, champion, fresh.refs)
         rows: Sequence[Row] = found.pairs if task == "dialog" else found.examples
         by_hand = {normalise(one.text) for one in fresh.decided if not one.ref}
         new = new_rows(rows, fresh.refs, by_hand)
-        self.queue(found, fresh.refs)
+        self.queue(found)
         counts = {**found.counts, "new": len(new)}
         if not rows or (len(new) < plan.min_examples and not due and not night.force):
             why = f"{len(new)} new examples, {plan.min_examples} are needed; they wait for the next run"
@@ -213,8 +213,9 @@ class _Night:
             shutil.rmtree(self.folder, ignore_errors=True)
         return Night(self.night.task, "nothing", why, None, counts or {})
 
-    def harvest(self, usable: Gathered, champion: AdapterVersion | None) -> Harvest:
+    def harvest(self, usable: Gathered, champion: AdapterVersion | None, fresh: frozenset[str]) -> Harvest:
         place, means, dialog = self.place, self.means, self.night.task == "dialog"
+        asked = place.store.learning.asked(self.night.task)
         known = champion.manifest.labels if champion else tuple({one.label for one in given_rows(self.night.task, place.base)})
 
         def predict(texts: Sequence[str]) -> tuple[NDArray[np.float32], Sequence[str]]:
@@ -235,9 +236,11 @@ class _Night:
             rules=self.plan.rules,
             vectors=None if dialog else place.encoder.encode,  # pairs have no labels that could contradict each other
             detect=means.detect,
+            # What was asked about before, and what came before, would keep the new out of a queue that is full.
+            ask_about=lambda row: row.ref in fresh and row.text not in asked,
         )
 
-    def queue(self, found: Harvest, refs: frozenset[str]) -> None:
+    def queue(self, found: Harvest) -> None:
         """Put what only a person can label into the review queue."""
         if self.night.task != "intent":
             return
@@ -254,7 +257,6 @@ class _Night:
                 at=one.at or self.night.until,
             )
             for one in found.queue
-            if one.ref in refs
         ]
         if added := self.place.store.learning.queue(items):
             self.means.tell(f"{self.night.task}: {added} messages wait for a person's label")
@@ -304,6 +306,7 @@ class _Night:
             settings=self.plan.settings,
             facts={"counts": dict(counts), "conversations": len(refs), "harvest_sha256": found.sha256},
             progress=self.means.progress,
+            steps=self.means.steps,
             calibrate=[Labelled(one.text, one.label) for one in sent],
         )
         # Noted before anything is learned: who is erased from here on finds the version. What was erased from a run that was

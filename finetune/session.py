@@ -18,11 +18,22 @@ from assistant.registry import Registry
 from finetune import pages
 from finetune.board import Board
 from finetune.dialog import train_dialog
-from finetune.examples import Labelled, Tagged, check_labels, read_labelled, read_pairs, read_tagged, split, unleaked
+from finetune.examples import (
+    Kind,
+    Labelled,
+    Tagged,
+    check_labels,
+    read_labelled,
+    read_pairs,
+    read_tagged,
+    split,
+    split_texts,
+    unleaked,
+)
 from finetune.harvested import Pair
 from finetune.intent import train_classifier
 from finetune.ranks import Ranks
-from finetune.recipe import TASKS, Progress, Run, TrainSettings
+from finetune.recipe import TASKS, Progress, Run, Steps, TrainSettings
 from finetune.sentiment import train_sentiment
 from finetune.slots import train_slots
 
@@ -56,31 +67,31 @@ def read_split(task: str, training: Sequence[Path], validation: Path | None, see
         raise TrainingError(f"{task!r} cannot be trained; {', '.join(TASKS)} can")
     if task == "slots":
         tagged = [example for path in training for example in read_tagged(path)]
-        if validation:
-            return Split(tuple(tagged), tuple(read_tagged(validation)))
-        return Split(tuple(one for row, one in enumerate(tagged) if row % 10), tuple(tagged[::10]))
+        return _apart(tagged, read_tagged(validation), validation) if validation else Split(*map(tuple, split_texts(tagged)))
     if task == "dialog":
         pairs = [pair for path in training for pair in read_pairs(path)]
-        if validation:
-            return Split(tuple(pairs), tuple(read_pairs(validation)))
-        return split_pairs(pairs)
+        return _apart(pairs, read_pairs(validation), validation) if validation else split_pairs(pairs)
     sentiment = task == "sentiment"
     rows = [example for path in training for example in read_labelled(path, sentiment=sentiment)]
     if validation:
-        held = read_labelled(validation, sentiment=sentiment)
-        rows = unleaked(rows, held)
-        if not rows:
-            raise TrainingError(f"{validation}: holds every training text too; name rows that are not trained on")
-    else:
-        check_labels(rows, least=3)  # one of three goes to validation, two are left to learn from
-        rows, held = split(rows, 0.1, seed)
-    return Split(tuple(rows), tuple(held))
+        return _apart(rows, read_labelled(validation, sentiment=sentiment), validation)
+    check_labels(rows, least=3)  # one of three goes to validation, two are left to learn from
+    return Split(*map(tuple, split(rows, 0.1, seed)))
+
+
+def _apart(training: Sequence[Kind], held: Sequence[Kind], path: Path) -> Split:
+    """Leave out of the training what the named validation file holds too."""
+    kept = unleaked(training, held)
+    if not kept:
+        raise TrainingError(f"{path}: holds every training text too; name rows that are not trained on")
+    return Split(tuple(kept), tuple(held))
 
 
 def split_pairs(pairs: Sequence[Pair]) -> Split:
-    """Hold a tenth of the conversations apart; all pairs of one stand on one side."""
-    held = set(sorted({pair.ref for pair in pairs})[::10])
-    return Split(tuple(one for one in pairs if one.ref not in held), tuple(one for one in pairs if one.ref in held))
+    """Hold a tenth of the conversations apart; all pairs of one stand on one side, and so does a pair that is said in several."""
+    refs = set(sorted({pair.ref for pair in pairs})[::10])
+    held = [one for one in pairs if one.ref in refs]
+    return Split(tuple(unleaked([one for one in pairs if one.ref not in refs], held)), tuple(held))
 
 
 def train_split(run: Run, examples: Split, encoder: Encoder, *, ranks: Ranks | None = None, page: Path | None = None) -> Manifest:
@@ -187,6 +198,7 @@ def train_from_files(
     code_version: str,
     settings: TrainSettings,
     progress: Callable[[Progress], None] | None = None,
+    steps: Steps | None = None,
     ranks: Ranks | None = None,
     runs: Path | None = None,
 ) -> Manifest:
@@ -211,5 +223,6 @@ def train_from_files(
         sources=tuple(path.name for path in training),
         settings=settings,
         progress=progress,
+        steps=steps,
     )
     return train_into(registry, run, examples, encoder, ranks=ranks, runs=runs)

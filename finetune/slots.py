@@ -187,8 +187,9 @@ def _shifted(example: Tagged) -> tuple[tuple[int, int, str], ...]:
 def _own_spans(
     logits: Tensor, labels: Sequence[str], offsets: Sequence[tuple[int, int]], example: Tagged, once: Sequence[str]
 ) -> list[tuple[int, int, str]]:
-    """Return the spans of the text itself; what is found in the question before it does not count."""
+    """Return the spans of the text itself, without the question before it."""
     text = behind_question(example.text, example.asked)
     before = len(text) - len(example.text)
-    spans = tagged_spans(logits, labels, offsets, text, once)
-    return [(start - before, end - before, slot) for start, end, slot in spans if start >= before]
+    return [
+        (start - before, end - before, slot) for start, end, slot in tagged_spans(logits, labels, offsets, text, once, before)
+    ]

@@ -17,6 +17,7 @@ import numpy as np
 from assistant.heads import BUCKETS, hashed
 from assistant.sides import SHARE, context_grams, weight_of, wide_side
 from finetune.harvested import Pair
+from finetune.recipe import Steps
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +53,7 @@ class Wide:
         return {**wide, SHARE: torch.tensor(share)}
 
 
-def train_wide(pairs: Sequence[Pair], seed: int) -> Wide:
+def train_wide(pairs: Sequence[Pair], seed: int, told: Steps | None = None) -> Wide:
     """Train both sides' vectors of n-grams.
 
     Both begin alike, at random and weighed by rarity, so that a rare word on both sides counts before anything is learned. Adam's
@@ -61,6 +62,7 @@ def train_wide(pairs: Sequence[Pair], seed: int) -> Wide:
     Args:
         pairs: Contexts with their replies.
         seed: Of the beginning and the order.
+        told: Called after every epoch.
 
     Returns:
         The vectors.
@@ -91,6 +93,8 @@ def train_wide(pairs: Sequence[Pair], seed: int) -> Wide:
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
+        if told:
+            told("epochs of n-grams", epoch + 1, EPOCHS)
     return Wide(asked.detach().half().float(), said.detach().half().float())
 
 

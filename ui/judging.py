@@ -44,7 +44,7 @@ def run(task: str, file: Path, *, train: Path | None, version: str | None = None
         version = version or registry.champion(task)
         if train is not None:
             registry = Registry(Path(scratch))
-            version = train_version(task, [train], None, encoder, registry, settings_of(task, Wishes()), steps.line).version
+            version = train_version(task, [train], None, encoder, registry, settings_of(task, Wishes()), steps).version
         if version is None:
             raise RegistryError(f"{registry.root}: no {task} champion to judge; name rows to train on with --train FILE")
         figures = judge(task, file, encoder, registry.load(task, version, encoder.sha256))

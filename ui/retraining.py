@@ -80,7 +80,7 @@ def run_retrain(*, task: str | None, if_due: bool, force: bool, as_json: bool) -
             with lease, terminal.Steps(quiet=as_json) as steps:
                 encoder = encoder or load_encoder(settings)
                 try:
-                    nights.append(_hold(settings, place, store, one, encoder, lease, steps.line, force=force))
+                    nights.append(_hold(settings, place, store, one, encoder, lease, steps, force=force))
                 except DeskhandError as error:
                     faults.append(error)
     if as_json and (nights or not faults):
@@ -101,14 +101,15 @@ def _hold(
     task: str,
     encoder: Encoder,
     lease: Lease,
-    tell: Callable[[str], None],
+    steps: terminal.Steps,
     *,
     force: bool,
 ) -> Night:
     from finetune.retrain import retrain
 
-    parts, means, plan = wire(settings, place, store, task, encoder, tell)
-    return retrain(task, parts, replace(means, check=lease.check, progress=_checked(means.progress, lease)), plan, force=force)
+    parts, means, plan = wire(settings, place, store, task, encoder, steps.line)
+    means = replace(means, check=lease.check, progress=_checked(means.progress, lease), steps=steps)
+    return retrain(task, parts, means, plan, force=force)
 
 
 def wire(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
-#: A pipe gets a line every so many seconds at most; a terminal gets a moving bar.
+#: A pipe gets a line every so many seconds at most, and fewer the longer it takes; a terminal gets a moving bar.
 PLAIN_EVERY_S = 5.0
 
 
@@ -139,7 +139,7 @@ class Steps:
         """Remember whether to keep silent, as with ``--json`` into a pipe."""
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
-        self._lines: dict[str, float] = {}
+        self._lines: dict[str, tuple[float, float]] = {}  # of a stage: when it began, and when it was last told
         self._bars = sys.stderr.isatty()
         self._quiet = quiet and not self._bars
 
@@ -163,10 +163,11 @@ class Steps:
         if self._bars:
             self._draw(stage, done, total)
             return
-        now, last = time.monotonic(), self._lines.get(stage)
+        now = time.monotonic()
+        began, last = self._lines.get(stage, (now, None))
         finished = total is not None and done >= total
-        if last is None or finished or now - last >= PLAIN_EVERY_S:
-            self._lines[stage] = now
+        if last is None or finished or now - last >= max(PLAIN_EVERY_S, (now - began) / 10):
+            self._lines[stage] = (began, now)
             note(f"{stage}: {done}{f' of {total}' if total is not None else ''}")
 
     def line(self, text: str) -> None:

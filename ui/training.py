@@ -5,7 +5,7 @@ Knows files, words and what is printed; how training goes is in ``finetune/sessi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ TASKS = ("intent", "sentiment", "slots", "dialog")
 RUNS = "runs"
 #: What differs from the defaults for a task, chosen on validation.
 OWN: Mapping[str, Mapping[str, Any]] = {
-    "slots": {"layers_from": 0, "class_weights": "none", "learning_rate": 1e-3, "label_smoothing": 0.0},
+    "slots": {"layers_from": 0, "learning_rate": 1e-3, "label_smoothing": 0.0},
     # The wide half learns from all pairs; an epoch of the encoder, on a few thousand of them, takes minutes on two cores.
     "dialog": {
         "layers_from": 2,
@@ -73,14 +73,15 @@ def run_train(task: str, data: Path | None, validation: Path | None, wishes: Wis
     from finetune.ranks import join
 
     ranks = join()
+    if wishes.search and ranks.world > 1:
+        ranks.close()
+        raise UsageError("--search runs in one process: call `deskhand adapters train` with it, without torchrun")
     registry = open_registry(make_home(place))
     encoder = load_encoder(read_settings(place))
     with terminal.Steps(quiet=as_json or not ranks.first) as steps:
         if wishes.search:
-            chosen = search_settings(task, training, validation, encoder, chosen, wishes.search, place, steps.line)
-        manifest = train_version(
-            task, [training], validation, encoder, registry, chosen, steps.line, ranks=ranks, runs=place / RUNS
-        )
+            chosen = search_settings(task, training, validation, encoder, chosen, wishes.search, place, steps)
+        manifest = train_version(task, [training], validation, encoder, registry, chosen, steps, ranks=ranks, runs=place / RUNS)
     if not ranks.first:
         ranks.close()
         return
@@ -156,7 +157,7 @@ def train_version(
     encoder: Encoder,
     registry: Registry,
     settings: TrainSettings,
-    tell: Callable[[str], None],
+    steps: terminal.Steps,
     *,
     ranks: Ranks | None = None,
     runs: Path | None = None,
@@ -170,7 +171,7 @@ def train_version(
         encoder: The frozen base.
         registry: Where the version goes.
         settings: How to train.
-        tell: Called with one line after every epoch.
+        steps: Told how far it is, and a line after every epoch.
         ranks: The processes that train together.
         runs: Folder of pages and checkpoints; ``None`` for neither.
 
@@ -194,7 +195,8 @@ def train_version(
         created_at=now,
         code_version=code_version(),
         settings=settings,
-        progress=lambda epoch: tell(epoch_line(task, epoch, settings.seeds)),
+        progress=lambda epoch: steps.line(epoch_line(task, epoch, settings.seeds)),
+        steps=steps,
         ranks=ranks,
         runs=runs,
     )
@@ -216,7 +218,7 @@ def search_settings(
     base: TrainSettings,
     trials: int,
     place: Path,
-    tell: Callable[[str], None],
+    steps: terminal.Steps,
 ) -> TrainSettings:
     """Try settings on validation and return the best; a search that was cut off goes on where it stopped.
 
@@ -228,7 +230,7 @@ def search_settings(
         base: Where the search begins.
         trials: How many settings to try, those of an earlier search on the same files included.
         place: The home folder; the search is kept in ``runs/search.db``.
-        tell: Called with one line per trial.
+        steps: Told how far it is, and a line after every trial.
 
     Returns:
         The settings with the best validation score.
@@ -247,19 +249,20 @@ def search_settings(
 
     def told(trial: Trial) -> None:
         cut = " (cut short)" if trial.pruned else ""
-        tell(f"{task}: trial {trial.number} of {trials} scores {trial.score:.4f}{cut}")
+        steps.line(f"{task}: trial {trial.number} of {trials} scores {trial.score:.4f}{cut}")
 
     def resumed(earlier: Sequence[Trial]) -> None:
         best = max((one.score for one in earlier if not one.pruned), default=0.0)
-        tell(f"{task}: goes on from {len(earlier)} trials of an earlier search on these rows, the best at {best:.4f}")
+        steps.line(f"{task}: goes on from {len(earlier)} trials of an earlier search on these rows, the best at {best:.4f}")
 
     storage = place / RUNS / "search.db"
     with tempfile.TemporaryDirectory(prefix="deskhand-search-") as scratch:
-        evaluate = validation_score(Run(task, "trial", Path(scratch), datetime.now(UTC), ""), examples, encoder)
+        run = Run(task, "trial", Path(scratch), datetime.now(UTC), "", steps=steps)
+        evaluate = validation_score(run, examples, encoder)
         found = search(
             evaluate, base, task=task, trials=trials, storage=storage, name=name, seed=base.seed, tell=told, resumed=resumed
         )
-    tell(f"{task}: best of {len(found.trials)} settings scores {found.score:.4f} on validation")
+    steps.line(f"{task}: best of {len(found.trials)} settings scores {found.score:.4f} on validation")
     return found.settings
 
 

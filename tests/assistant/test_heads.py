@@ -113,5 +113,11 @@ def test_of_a_slot_that_a_text_holds_once_the_likeliest_span_is_kept(once: tuple
     assert [text[start:end] for start, end, _ in spans] == wanted
 
 
+def test_what_a_question_holds_never_takes_the_place_of_the_answer() -> None:
+    text = "time ? 6"
+    logits = torch.tensor([[0.0, 9.0], [5.0, 0.0], [0.0, 4.0]])
+    assert tagged_spans(logits, ("O", "B-time"), offsets_of(text, "time", "?", "6"), text, ("time",), 7) == [(7, 8, "time")]
+
+
 def test_special_tokens_never_become_spans() -> None:
     assert spans_from_tags(["B-p", "B-p", "B-p"], [(0, 0), (0, 2), (0, 0)], "hi") == [(0, 2, "p")]

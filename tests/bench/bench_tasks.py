@@ -24,7 +24,6 @@ SLOTS = TrainSettings(
     layers_from=0,
     epochs=5,
     patience=8,
-    class_weights="none",
     label_smoothing=0.0,
     learning_rate=1e-3,
     average=0.98,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from assistant.errors import TrainingError
-from finetune.examples import Labelled, Tagged, check_labels, digest, read_labelled, read_tagged, split, unleaked
+from finetune.examples import Labelled, Tagged, check_labels, digest, read_labelled, read_tagged, split, split_texts, unleaked
 
 ROWS = [Labelled("where is it", "status"), Labelled('a "quoted", text\nof two lines', "complaint"), Labelled("退款", "refund")]
 
@@ -112,6 +112,16 @@ def test_the_split_holds_a_share_of_every_label_and_repeats() -> None:
     assert sorted(map(repr, training + validation)) == sorted(map(repr, rows))
     assert split(rows, 0.1, seed=1) == (training, validation)
     assert split(rows, 0.1, seed=2) != (training, validation)
+
+
+def test_a_text_that_was_given_often_stands_on_one_side_only() -> None:
+    rows = [Labelled(f"{label} {at}", label) for label in "ab" for at in range(20)] * 10 + [Labelled("A  3", "b")]
+    training, validation = split(rows, 0.2, seed=1)
+    texts = [{" ".join(row.text.lower().split()) for row in side} for side in (training, validation)]
+    assert not texts[0] & texts[1] and len(validation) >= 80
+    tagged = [Tagged(f"{number}", (), asked) for asked in ("people", "time") for number in range(15)] * 4
+    taught, held = split_texts(tagged)
+    assert len(held) == 12 and not {(row.text, row.asked) for row in taught} & {(row.text, row.asked) for row in held}
 
 
 def test_texts_that_are_judged_are_not_trained_on() -> None:

@@ -290,6 +290,8 @@ def test_the_most_uncertain_text_is_asked_about_first() -> None:
     assert result.queue[0].uncertainty == pytest.approx(0.99)
     short = gather(talks, predict=predict, rules=Rules(most_queued=1))
     assert len(short.queue) == 1 and short.counts["dropped.queue_beyond_limit"] == 2
+    new = gather(talks, predict=predict, rules=Rules(most_queued=1), ask_about=lambda row: row.text != "torn between two")
+    assert [row.text for row in new.queue] == ["rather sure here"]
 
 
 def test_without_a_champion_people_are_asked_about_everything_untagged() -> None:

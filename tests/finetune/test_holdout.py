@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -92,6 +93,13 @@ def test_the_newest_conversations_are_held_out_of_those_no_champion_knows() -> N
     held = hold_out([*new, example(90, ref="")], [example(37)], taught, {"transcript:s/36"}, 0.15, 1)
     assert held == new[31:36]
     assert hold_out(new[:1], [], set(), set(), 0.15, 1) == []
+
+
+def test_what_a_champion_labelled_itself_never_judges_it() -> None:
+    agreed = [replace(example(number), trust="agreement") for number in range(40, 80)]
+    assert hold_out(agreed, [], set(), set(), 0.15, 20) == []
+    held = hold_out([*agreed, *(example(number) for number in range(40))], [], set(), set(), 0.25, 1)
+    assert len(held) == 10 and all(row.trust == "action" for row in held if isinstance(row, Example))
 
 
 def test_the_first_holdout_may_take_more_to_have_enough_to_judge_by() -> None:
