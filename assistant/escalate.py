@@ -13,6 +13,8 @@ from assistant.monitor.trajectory import going_wrong
 from assistant.phrases import say
 from assistant.records import Sentiment, Turn, Verdict
 
+#: Turns by which the course of a conversation is judged; steady displeasure takes more than the few that a message is read by.
+COURSE = 50
 REASONS = ("turned_sour", "sour_from_start")
 
 

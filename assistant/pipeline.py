@@ -19,7 +19,7 @@ from assistant.check import decide
 from assistant.choose import context_of
 from assistant.corrections import Corrections
 from assistant.errors import StoreError
-from assistant.escalate import escalate
+from assistant.escalate import COURSE, escalate
 from assistant.feedback import Learned, keep_feedback
 from assistant.language import detect
 from assistant.phrases import say
@@ -226,7 +226,10 @@ class Assistant:
             verdict, evidence = self._also(asked, reading, (verdict, evidence), slots)
         if cut and verdict.reason in ("low_confidence", "low_evidence", "out_of_scope"):
             verdict = replace(verdict, text=say("too_long", main.language))
-        verdict = escalate(verdict, turns, main.sentiment, main.language, self.company.hours)
+        course = turns
+        if len(turns) == HISTORY and main.sentiment is not None and main.sentiment.score < 0:
+            course = self.store.turns(message.conversation_id, COURSE)
+        verdict = escalate(verdict, course, main.sentiment, main.language, self.company.hours)
         clock.mark("check")
         verdict = replace(verdict, text=fill(verdict.text, memory.numbers()))
         return self._finish(message, verdict, main, evidence, origin, clock, serving, slots)

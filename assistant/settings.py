@@ -199,8 +199,8 @@ class Monitor(_Section):
     """The sentiment monitor: when a topic counts as turning sour, and when reports are written."""
 
     enabled: bool = True
-    false_alerts: float = Field(default=1.0, gt=0.0, le=1000.0)
-    per_days: float = Field(default=28.0, gt=0.0, le=3660.0)
+    false_alerts: float = Field(default=1.0, ge=1e-6, le=1000.0)
+    per_days: float = Field(default=28.0, ge=1.0, le=3660.0)
     minimum: int = Field(default=5, ge=2, le=1_000_000)
     negative_above: dict[str, Chance] = {}
     half_life_days: float = Field(default=56.0, ge=3.0, le=91.0)

@@ -6,6 +6,7 @@ Knows nothing of promotion.
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from finetune.bootstrap import Interval, f1_interval, interval
 from finetune.dialog import predict_ranking, ranking_figures
 from finetune.evaluate import classification_figures, span_figures
 from finetune.examples import OUT_OF_SCOPE, read_labelled, read_pairs, read_tagged
+from finetune.harvested import Pair
+from finetune.holdout import read_holdout
 from finetune.intent import predict_classes
 from finetune.recipe import TASKS
 from finetune.slots import predict_slots
@@ -59,10 +62,22 @@ def _slots(task: str, path: Path, encoder: Encoder, adapter: AdapterVersion) -> 
 
 
 def _dialog(task: str, path: Path, encoder: Encoder, adapter: AdapterVersion) -> dict[str, float]:
-    pairs = read_pairs(path)
+    pairs = _frozen_pairs(path) or read_pairs(path)
     ranks = predict_ranking(encoder, task, dict(adapter.head), pairs, SEED).ranks
     ends = _ends("recall_at_1_of_100", interval(ranks == 1, SEED)) | _ends("mrr", interval(1.0 / ranks, SEED))
     return {**ranking_figures(ranks), **ends, "n": len(pairs)}
+
+
+def _frozen_pairs(path: Path) -> list[Pair]:
+    """Return the rows of a frozen holdout of dialog; none where the file holds conversations."""
+    try:
+        with path.open(encoding="utf-8") as lines:
+            first = json.loads(next(lines))
+    except (OSError, ValueError, StopIteration):
+        return []  # whoever reads conversations says what is wrong with it
+    if not isinstance(first, dict) or not {"context", "reply"} <= first.keys():
+        return []
+    return [row for row in read_holdout(path, lambda row: row.ref) if isinstance(row, Pair)]
 
 
 def _classes(task: str, path: Path, encoder: Encoder, adapter: AdapterVersion) -> dict[str, float]:

@@ -35,7 +35,7 @@ from finetune.night import Plan as Plan
 from finetune.recipe import Run
 from finetune.session import Split, train_into
 from finetune.training_rows import given_rows, new_rows, split_for_training, too_little, training_rows
-from finetune.verdicts import act, judge_night, read_outcome, settled
+from finetune.verdicts import act, judge_night, read_outcome
 from finetune.wording import normalise
 
 if TYPE_CHECKING:
@@ -137,7 +137,6 @@ def _finished(night: Begun, place: Place) -> Night | None:
     outcome = read_outcome(place.folder(night.task, night.version)) if night.resumed else None
     if outcome is None or outcome.state != "promoted" or place.registry.champion(night.task) != night.version:
         return None
-    settled(night, place, outcome)
     book = place.runs / night.task / SEEN
     write_seen(book, gather(place.store, night.task, night.since, night.until, read_seen(book)), night.since, night.until)
     return outcome.as_night(night.task, night.version)

@@ -128,22 +128,18 @@ def act(night: Begun, place: Place, means: Means, plan: Plan, outcome: Outcome, 
     holdout.freeze()
     if outcome.state == "offered":
         place.registry.offer(task, night.version, plan.try_share, means.now(), base, plan.rollout)
-    elif outcome.state == "promoted":
-        if place.registry.champion(task) != night.version:
-            place.registry.promote(task, night.version, base)
-        settled(night, place, outcome)
-
-
-def settled(night: Begun, place: Place, outcome: Outcome) -> None:
-    """Note that the champion that had to be trained anew no longer serves."""
-    if outcome.against is not None and outcome.against != night.version:
-        place.store.learning.clear_due(night.task, outcome.against)
+    elif outcome.state == "promoted" and place.registry.champion(task) != night.version:
+        place.registry.promote(task, night.version, base)
 
 
 def _settle(night: Begun, place: Place, plan: Plan, verdict: GateVerdict, against: str | None) -> tuple[NightState, str]:
     """Say what the verdict leads to, and why."""
     if not verdict.promote:
-        return "refused", "; ".join(f"{check.name}: {_shown(check)}" for check in verdict.refusals)
+        why = "; ".join(f"{check.name}: {_shown(check)}" for check in verdict.refusals)
+        return (
+            "refused",
+            f"{why}; what came in is left aside: `deskhand retrain {night.task} --force` learns from it all the same",
+        )
     if not plan.auto_promote:
         mend = f"`deskhand adapters promote {night.task} {night.version}`"
         return "kept", f"passed every check, and retrain.auto_promote is off: {mend}"

@@ -67,8 +67,10 @@ def run_list(*, as_json: bool) -> None:
         terminal.table("adapters (* serves)", ("", "task", "version", "examples", "scores", "made"), shown)
     for task, fault in faults.items():
         terminal.note(f"warning: {task}: {registry.champion(task)} cannot serve: {fault}")
-    for stale_one in due:
-        terminal.say(f"due for retraining: {stale_one.task}/{stale_one.version} ({stale_one.reason})")
+    for old in due:
+        serves = old.version == registry.champion(old.task)
+        what = "due for retraining" if serves else "holds what was erased, let it not serve again"
+        terminal.say(f"{what}: {old.task}/{old.version} ({old.reason})")
     for line in state.verdicts:
         terminal.say(line)
     if state.holder:

@@ -62,7 +62,7 @@ def change(ledger: Ledger, settings: Settings, id: str, move: Move, by: str, now
     if move == "acknowledged":
         changed = ledger.acknowledge(id, name, now)
     else:
-        changed = ledger.resolve(id, name, now, told(known, settings, now) if known else ())
+        changed = ledger.resolve(id, name, now, told(known.ended(now, name), settings, now) if known else ())
     found = ledger.alert(id)
     if found is None:
         raise UsageError(f"alert {id[:80]!r} was removed meanwhile: list the alerts again")

@@ -170,12 +170,17 @@ def serve(
 @app.command()
 def evaluate(
     task: Annotated[str, typer.Argument(help="intent, sentiment, slots or dialog.")],
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Labelled rows, JSONL or CSV; conversations for dialog.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE", help="Labelled rows, JSONL or CSV; conversations for dialog. The frozen holdout by default."
+        ),
+    ] = None,
     train: Annotated[Path | None, typer.Option(metavar="FILE", help="Train on this file first, in a scratch registry.")] = None,
     version: Annotated[str | None, typer.Option(help="Another version than the champion, refused ones too.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Judge the champion, another version, or an adapter trained for it, on your own labelled file."""
+    """Judge the champion, another version, or an adapter trained for it, on the frozen holdout or your own labelled file."""
     from ui import judging
 
     judging.run(task, file, train=train, version=version, as_json=as_json)

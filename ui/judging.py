@@ -11,22 +11,23 @@ from pathlib import Path
 from assistant.errors import RegistryError, UsageError
 from assistant.settings import home
 from ui import terminal
+from ui.retraining import HOLDOUT
 from ui.training import TASKS, Wishes, settings_of, train_version
 from ui.wiring import load_encoder, open_registry, read_settings
 
 
-def run(task: str, file: Path, *, train: Path | None, version: str | None = None, as_json: bool) -> None:
-    """Judge on a labelled file and print the figures.
+def run(task: str, file: Path | None, *, train: Path | None, version: str | None = None, as_json: bool) -> None:
+    """Judge on the frozen holdout or a labelled file and print the figures.
 
     Args:
         task: ``intent``, ``sentiment``, ``slots`` or ``dialog``.
-        file: Labelled rows.
+        file: Labelled rows; ``None`` for the rows that nights are judged by.
         train: Rows to train on first, in a scratch registry; ``None`` judges what there is.
         version: A version of the registry, such as a refused one; the champion by default.
         as_json: Whether to print one flat object.
 
     Raises:
-        UsageError: If the task cannot be judged here, or both a version and rows to train on are named.
+        UsageError: If the task cannot be judged here, both a version and rows to train on are named, or there is no holdout.
         RegistryError: If there is no champion or no such version to judge.
         TrainingError: If a file is faulty.
     """
@@ -35,6 +36,10 @@ def run(task: str, file: Path, *, train: Path | None, version: str | None = None
     if version is not None and train is not None:
         raise UsageError("--version judges what is there and --train makes another: give one of them")
     place = home()
+    if file is None:
+        file = place / HOLDOUT / f"{task}.jsonl"
+        if not file.is_file():
+            raise UsageError(f"{file}: no night has frozen a holdout yet; name a FILE of labelled rows")
     encoder = load_encoder(read_settings(place))
     from assistant.registry import Registry
     from finetune.judge import judge

@@ -129,7 +129,7 @@ def run_look(*, as_json: bool) -> None:
         terminal.say_json(figures)
         return
     if caught is None:
-        terminal.say("another process watches this store; nothing was judged here")
+        terminal.say(f"{read} past messages read; another process watches this store: `deskhand monitor alerts` shows its alerts")
     else:
         counts = f"{len(caught.raised)} alerts raised, {len(caught.resolved)} resolved"
         terminal.say(f"{read} past messages read, {caught.events} messages judged, {counts}")

@@ -1,8 +1,9 @@
 """The monitor wired: store, detector, explanation, receivers; one look after another for servers and schedulers.
 
 Builds what ``assistant/monitor`` is made of from settings and an open store. Of several processes on one store, the one that
-holds the lease watches; delivering needs no lease, since every notice is claimed by itself. What commands print is in
-``monitor_alerts.py`` and ``monitor_reports.py``.
+holds the lease watches, and one reads past conversations, which may be another one, since a scheduler has no model. Delivering
+needs no lease, since every notice is claimed by itself. What commands print is in ``monitor_alerts.py`` and
+``monitor_reports.py``.
 """
 
 from __future__ import annotations
@@ -40,12 +41,14 @@ if TYPE_CHECKING:
     from ui.wiring import Wired
 
 LOG = logging.getLogger("deskhand")
-LEASE = "monitor"
+LEASE, READING = "monitor", "monitor: reading"
+#: Says in the store that past conversations were read meanwhile, so that everything has to be judged anew.
+_ANEW = "monitor: anew"
 #: Whoever watches keeps the lease so many looks long; a killed one is stood in for after that.
 _LEASE_LOOKS = 3
 _LEAST_LEASE_S = 30.0
 _LEAST_WAIT_S = 1.0
-#: Alerts on what is longer past are kept and shown, but nobody is called for them: a first look at old logs finds many.
+#: Alerts that opened longer ago are kept and shown, but people are called only if they go on: old logs have many.
 OLD_NEWS = timedelta(days=1)
 
 
@@ -67,7 +70,7 @@ class Watcher:
         store: Store,
         senders: Mapping[str, Sender],
         *,
-        thresholds: Mapping[str, float],
+        thresholds: Mapping[str, float] | Callable[[], Mapping[str, float]],
         holder: str = "",
     ) -> None:
         """Wire the parts.
@@ -76,21 +79,23 @@ class Watcher:
             settings: Sections ``monitor``, ``notify`` and ``schedule`` count.
             store: The open store.
             senders: By receiver's name.
-            thresholds: Of the serving sentiment adapter, such as ``negative_en``; see ``rules``.
+            thresholds: Of the serving sentiment adapter, such as ``negative_en``, or what finds them before each look, for
+                another version may serve by then; see ``rules``.
             holder: Who holds the lease; unique to the process, drawn where not given.
         """
         self._settings = settings
         self._store = store
         self._senders = senders
-        self._holder = holder or f"{socket.gethostname()}-{secrets.token_hex(4)}"
+        self._holder = holder or holder_name()
         self._chance = random.Random(self._holder)
         self._patience = Patience(give_up_hours=settings.notify.give_up_hours)
         self._looked: datetime | None = None
         self._watches = False
         #: After how many seconds whoever keeps time shall call ``turn`` again.
         self.wait_s = settings.monitor.check_s
-        self.rules = rules(settings, thresholds)
-        self.monitor = Monitor(store.monitor, self.rules, partial(explain, store.monitor, self.rules), self._tell)
+        self._thresholds = thresholds
+        self.rules = self._settled()
+        self.monitor = self._made()
 
     def look(
         self,
@@ -104,7 +109,8 @@ class Watcher:
 
         Args:
             now: The clock, timezone-aware.
-            understander: Reads past conversations that were ingested; without one they wait for a process that has one.
+            understander: Reads past conversations that were ingested, whoever watches; without one they wait for a process that
+                has one.
             progress: Called with the number of past messages of each finished batch.
             stop: Asked between two batches; a stopped look judges nothing.
 
@@ -114,23 +120,22 @@ class Watcher:
         Raises:
             StoreError: The database fails.
         """
+        if (found := self._settled()) != self.rules:
+            self.rules = found
+            self.monitor = self._made()
         caught, read = None, 0
-        watched, self._watches = self._watches, self._mine(now())
+        if understander is not None:
+            read = self._read(now, understander, progress, stop)
+            if stop():
+                return Look(None, Delivered(), read)
+        watched, self._watches = self._watches, not self._others_read(now()) and self._mine(now())
         if self._watches:
             if not watched:
                 self.monitor.reload()
-
-            def done(count: int) -> None:
-                self._mine(now())  # reading takes minutes where much was ingested
-                if progress:
-                    progress(count)
-
-            if understander is not None:
-                read = read_past(self._store.monitor, understander, progress=done, stop=stop)
-            if stop():
-                return Look(None, Delivered(), read)
-            if read:
+            anew = self._store.monitor.load_state(_ANEW)
+            if anew is not None and anew.value:
                 self.monitor.forget()
+                self._store.monitor.save_state(_ANEW, False, now())
             caught = self.monitor.catch_up(now())
             for alert in caught.raised:
                 LOG.warning("alert %s: %s/%s", alert.id, alert.topic, alert.locale)
@@ -164,6 +169,50 @@ class Watcher:
             wait = min(wait, max((due - at).total_seconds(), self._patience.first_s))
         self.wait_s = min(max(wait, _LEAST_WAIT_S), every)
 
+    def _settled(self) -> Rules:
+        return rules(self._settings, self._thresholds() if callable(self._thresholds) else self._thresholds)
+
+    def _made(self) -> Monitor:
+        ledger = self._store.monitor
+        return Monitor(ledger, self.rules, partial(explain, ledger, self.rules), self._tell, OLD_NEWS)
+
+    def _read(
+        self,
+        now: Callable[[], datetime],
+        understander: Understander,
+        progress: Callable[[int], None] | None,
+        stop: Callable[[], bool],
+    ) -> int:
+        """Read past conversations unless another process does; whoever watches, which may be another one, begins anew then."""
+        ledger, leases = self._store.monitor, self._store.learning
+        seconds, read = lease_seconds(self._settings), 0
+        if not leases.take_lease(READING, self._holder, now(), seconds):
+            return 0
+
+        def done(count: int) -> None:
+            nonlocal read
+            if not read:  # who reads may be killed before the end
+                ledger.save_state(_ANEW, True, now())
+            read += count
+            leases.take_lease(READING, self._holder, now(), seconds)  # reading takes minutes where much was ingested
+            if self._watches:
+                self._mine(now())
+            if progress:
+                progress(count)
+
+        try:
+            put_away = read_past(ledger, understander, progress=done, stop=stop)
+            if put_away:
+                ledger.save_state(_ANEW, True, now())
+        finally:
+            leases.release_lease(READING, self._holder)
+        return put_away
+
+    def _others_read(self, at: datetime) -> bool:
+        """Say whether another process is reading past conversations: what is half read would raise alerts of its own."""
+        lease = self._store.learning.lease(READING)
+        return lease is not None and lease.holder != self._holder and lease.until > at
+
     def _deliver(self, now: Callable[[], datetime]) -> Delivered:
         return deliver(self._store.monitor, self._senders, now, self._holder, self._chance, self._patience)
 
@@ -176,9 +225,12 @@ class Watcher:
         return self._store.learning.take_lease(LEASE, self._holder, at, lease_seconds(self._settings))
 
     def _tell(self, alert: Alert, what: str, now: datetime) -> Sequence[Notice]:
-        if now - alert.opened_at > OLD_NEWS and what == "opened":
-            return ()
         return notices(alert, what, now, tuple(self._senders), ZoneInfo(self._settings.schedule.timezone))
+
+
+def holder_name() -> str:
+    """Draw a name for a process that holds leases."""
+    return f"{socket.gethostname()}-{secrets.token_hex(4)}"
 
 
 def lease_seconds(settings: Settings) -> float:
@@ -265,8 +317,9 @@ class Background:
         self._wired = wired
         self._now = now
         self._senders = make_senders(wired.settings)
-        self._watcher: Watcher | None = None
-        self._version = ""
+        self._watcher = Watcher(
+            wired.settings, wired.store, self._senders, thresholds=lambda: wired.serving().understander.mood_thresholds
+        )
         self._watch = Watch(self._look, every_s=self._wait_s, at_once=True, wake=wake, fault="the monitor could not look")
 
     def start(self) -> None:
@@ -277,17 +330,11 @@ class Background:
     def stop(self) -> None:
         """End, and wait until a look under way is done."""
         self._watch.stop()
-        if self._watcher is not None:
-            with suppress(StoreError):  # a lease that cannot be given back runs out
-                self._watcher.close()
+        with suppress(StoreError):  # a lease that cannot be given back runs out
+            self._watcher.close()
 
     def _look(self) -> None:
-        wired, understander = self._wired, self._wired.serving().understander
-        version = understander.versions.get("sentiment", "")
-        if self._watcher is None or version != self._version:
-            self._version = version
-            self._watcher = Watcher(wired.settings, wired.store, self._senders, thresholds=understander.mood_thresholds)
-        self._watcher.turn(self._now, understander, stop=self._watch.stopping)
+        self._watcher.turn(self._now, self._wired.serving().understander, stop=self._watch.stopping)
 
     def _wait_s(self) -> float:
-        return self._wired.settings.monitor.check_s if self._watcher is None else self._watcher.wait_s
+        return self._watcher.wait_s

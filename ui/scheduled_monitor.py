@@ -62,4 +62,4 @@ def watcher(settings: Settings, store: Store, place: Path) -> Watcher:
     Raises:
         SettingsError: A receiver cannot be used.
     """
-    return Watcher(settings, store, make_senders(settings), thresholds=trained_thresholds(place))
+    return Watcher(settings, store, make_senders(settings), thresholds=partial(trained_thresholds, place))

@@ -134,7 +134,7 @@ def resolve(database: Database, id: str, by: str, at: datetime, notices: Iterabl
         id: The alert.
         by: A person, or ``recovery``.
         at: When, timezone-aware.
-        notices: To whom it is told.
+        notices: To whom it is told; who was never told that it opened is not told that it is over.
 
     Returns:
         Whether it was not resolved before.
@@ -148,7 +148,7 @@ def resolve(database: Database, id: str, by: str, at: datetime, notices: Iterabl
             return False
         values = {"state": "resolved", "resolved_at": at, "resolved_by": by}
         connection.execute(_ALERTS.update().where(_ALERTS.c.id == id).values(values))
-        enqueue(connection, id, notices)
+        enqueue(connection, id, _to_the_told(connection, id, notices))
     return True
 
 
@@ -159,7 +159,7 @@ def attach(database: Database, id: str, also: Iterable[str], notices: Iterable[N
         database: An open database.
         id: The alert.
         also: The streams, as ``topic/locale``.
-        notices: To whom it is told, if anything is new.
+        notices: To whom it is told, if anything is new; who was never told of the alert is not told.
 
     Returns:
         Whether anything was new.
@@ -176,6 +176,27 @@ def attach(database: Database, id: str, also: Iterable[str], notices: Iterable[N
         if alert.state == "resolved":
             raise StoreError(f"alert {id[:80]!r} is resolved already, so {fresh[0]!r} cannot join it: raise an alert of its own")
         connection.execute(_ALERTS.update().where(_ALERTS.c.id == id).values(also=[*alert.also, *fresh]))
+        enqueue(connection, id, _to_the_told(connection, id, notices))
+    return True
+
+
+def announce(database: Database, id: str, notices: Iterable[Notice]) -> bool:
+    """Tell of an alert that was raised without telling, unless it is over; whoever was told of it is not told twice.
+
+    Args:
+        database: An open database.
+        id: The alert.
+        notices: To whom it is told.
+
+    Returns:
+        Whether it stands.
+
+    Raises:
+        StoreError: There is no such alert, or the database fails.
+    """
+    with database.writing() as connection:
+        if _locked(connection, id).state == "resolved":
+            return False
         enqueue(connection, id, notices)
     return True
 
@@ -199,6 +220,12 @@ def renew(database: Database, id: str, details: Mapping[str, Any]) -> bool:
             return False
         connection.execute(_ALERTS.update().where(_ALERTS.c.id == id).values(details=dict(details)))
     return True
+
+
+def _to_the_told(connection: Connection, id: str, notices: Iterable[Notice]) -> list[Notice]:
+    """Return the notices to those who were told of the alert before."""
+    told = set(connection.execute(sa.select(schema.outbox.c.target).where(schema.outbox.c.alert_id == id)).scalars())
+    return [notice for notice in notices if notice.target in told]
 
 
 def _locked(connection: Connection, id: str) -> Alert:

@@ -5,11 +5,13 @@ A stream is one topic in one locale. Knows no text, no store and no model: texts
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal
 
 SignalKind = Literal["number", "share", "drift", "new", "recovered"]
+#: What happened to an alert that a further stream joined; the stream follows.
+JOINED = "joined:"
 AlertState = Literal["open", "acknowledged", "resolved"]
 
 
@@ -113,6 +115,10 @@ class Alert:
         """Return topic and locale of every stream that turned for this cause, its own first."""
         others = (written.rpartition("/") for written in self.also)
         return ((self.topic, self.locale), *((topic, locale) for topic, _, locale in others))
+
+    def ended(self, at: datetime, by: str) -> Alert:
+        """Return the alert as it is once it is resolved."""
+        return replace(self, state="resolved", resolved_at=at, resolved_by=by)
 
     @property
     def words(self) -> list[dict[str, Any]]:

@@ -122,6 +122,10 @@ class Ledger:
         """Note further streams of an alert's cause, and say whether any is new; see ``alert_rows.attach``."""
         return alert_rows.attach(self._database, id, also, notices)
 
+    def announce(self, id: str, notices: Iterable[Notice]) -> bool:
+        """Tell of an alert that was raised without telling, and say whether it stands; see ``alert_rows.announce``."""
+        return alert_rows.announce(self._database, id, notices)
+
     def renew(self, id: str, details: Mapping[str, Any]) -> bool:
         """Put another explanation in the place of an alert's, and say whether it was; see ``alert_rows.renew``."""
         return alert_rows.renew(self._database, id, details)

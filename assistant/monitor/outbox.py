@@ -84,6 +84,7 @@ class Patience:
         give_up_hours: A notice that is older when a try fails is given up.
         claim_s: Seconds for which a row is held; longer than any try may take.
         limit: Most rows for one receiver in one go.
+        call_s: Seconds after which a receiver gets no further row in one go.
     """
 
     first_s: float = 5.0
@@ -91,6 +92,7 @@ class Patience:
     give_up_hours: float = 72.0
     claim_s: float = 120.0
     limit: int = 100
+    call_s: float = 30.0
 
 
 def deliver(
@@ -155,7 +157,10 @@ def _serve(
 ) -> Delivered:
     """Send to one receiver what is due, oldest first, until nothing is left or nobody answers."""
     sent = failed = dead = 0
+    begun = now()
     for _ in range(patience.limit):
+        if now() - begun > timedelta(seconds=patience.call_s):
+            break  # a slow receiver holds up neither the others nor the watching; the rest is sent at the next call
         rows = ledger.claim([name], now(), holder, patience.claim_s)
         if not rows:
             break

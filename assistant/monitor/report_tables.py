@@ -6,7 +6,7 @@ Pure functions; know nothing of HTML and of languages. Before: ``trend``, ``traj
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -118,14 +118,19 @@ def alert_rows(
     return tuple(rows)
 
 
-def service(answered: Iterable[Answered]) -> Service:
-    """Count how customers were served."""
+def service(answered: Iterable[Answered], handed: Collection[str] | None = None) -> Service:
+    """Count how customers were served.
+
+    Args:
+        answered: The replies.
+        handed: Conversations that went to a person, where ``answered`` are a part of their replies only; found in it by default.
+    """
     replies = list(answered)
     if not replies:
         return Service()
     waits = np.percentile([one.latency_ms for one in replies], (50, 95))
     conversations = {one.conversation for one in replies}
-    handed = {one.conversation for one in replies if one.action == "handoff"}
+    handed = conversations & set(_handed(replies) if handed is None else handed)
     sent = {one.conversation for one in replies if one.action == "send"}
     return Service(
         conversations=len(conversations),
@@ -138,6 +143,10 @@ def service(answered: Iterable[Answered]) -> Service:
         p50_ms=float(waits[0]),
         p95_ms=float(waits[1]),
     )
+
+
+def _handed(replies: Iterable[Answered]) -> set[str]:
+    return {one.conversation for one in replies if one.action == "handoff"}
 
 
 def service_figures(now: Service, then: Service) -> tuple[ServiceFigure, ...]:
@@ -159,11 +168,16 @@ def service_figures(now: Service, then: Service) -> tuple[ServiceFigure, ...]:
 
 
 def service_rows(answered: Iterable[Answered]) -> tuple[ServiceRow, ...]:
-    """Count the service of every topic and locale, most replies first."""
+    """Count the service of every topic and locale, most replies first.
+
+    A conversation that went to a person was deflected in none of its topics: "a person, please" is a topic of its own.
+    """
     parts: dict[tuple[str, str], list[Answered]] = defaultdict(list)
-    for one in answered:
+    every = list(answered)
+    for one in every:
         parts[one.topic, one.locale].append(one)
-    rows = (ServiceRow(topic, locale, service(part)) for (topic, locale), part in parts.items())
+    handed = _handed(every)
+    rows = (ServiceRow(topic, locale, service(part, handed)) for (topic, locale), part in parts.items())
     return tuple(sorted(rows, key=lambda row: (-row.service.replies, row.topic, row.locale)))
 
 

@@ -1,7 +1,8 @@
 """What receivers are told of an alert: a title, a few lines in plain words, the figures, and which messages to quote.
 
-Pure functions from alerts to notices; every configured receiver gets one when an alert opens and one when it ends. Holds no
-customer's sentence: those are fetched when a notice is sent (``outbox.py``). Before: ``watching.py``.
+Pure functions from alerts to notices; every configured receiver gets one when an alert opens, when a further topic or language
+joins it, and when it ends. Holds no customer's sentence: those are fetched when a notice is sent (``outbox.py``). Before:
+``watching.py``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import asdict
 from datetime import datetime, tzinfo
 from typing import Any
 
-from assistant.monitor.events import Alert, Signal
+from assistant.monitor.events import JOINED, Alert, Signal
 from assistant.monitor.ledger import Notice
 from assistant.monitor.report_records import LONG_HOURS
 
@@ -28,7 +29,7 @@ def title(alert: Alert, what: str) -> str:
 
     Args:
         alert: The alert.
-        what: ``opened`` or ``resolved``.
+        what: ``opened``, ``joined:TOPIC/LOCALE`` or ``resolved``.
 
     Returns:
         Such as ``Turning sour: damaged on arrival (en), 31 against 8 expected``.
@@ -36,6 +37,8 @@ def title(alert: Alert, what: str) -> str:
     topic = name_of(alert.topic)
     if what == "resolved":
         return f"Back to normal: {topic} ({alert.locale})"
+    if what.startswith(JOINED):
+        return f"Turning sour as well: {_stream_name(what)}, with {topic} ({alert.locale})"
     return f"Turning sour: {topic} ({alert.locale}), {alert.signal.observed} against {alert.signal.expected:.3g} expected"
 
 
@@ -44,7 +47,7 @@ def text(alert: Alert, what: str, zone: tzinfo) -> str:
 
     Args:
         alert: The alert.
-        what: ``opened`` or ``resolved``.
+        what: ``opened``, ``joined:TOPIC/LOCALE`` or ``resolved``.
         zone: For times.
 
     Returns:
@@ -54,6 +57,8 @@ def text(alert: Alert, what: str, zone: tzinfo) -> str:
     since = f"{signal.since.astimezone(zone):%Y-%m-%d %H:%M %Z}"
     if what == "resolved":
         return f"Since {since}; over at {(alert.resolved_at or signal.at).astimezone(zone):%Y-%m-%d %H:%M %Z}."
+    if what.startswith(JOINED):
+        return f"{_stream_name(what)} turned for the same cause; the alert is open since {since}."
     lines = [
         f"{_KINDS.get(signal.kind, signal.kind).capitalize()}, since {since}.",
         f"{signal.observed} unhappy conversations, {signal.expected:.3g} were expected ({signal.ratio:.2g} times as many).",
@@ -102,7 +107,7 @@ def notices(alert: Alert, what: str, at: datetime, receivers: Sequence[str], zon
 
     Args:
         alert: The alert.
-        what: ``opened`` or ``resolved``.
+        what: ``opened``, ``joined:TOPIC/LOCALE`` or ``resolved``.
         at: When by the clock, timezone-aware.
         receivers: Names in the settings.
         zone: For times in the text.
@@ -113,6 +118,11 @@ def notices(alert: Alert, what: str, at: datetime, receivers: Sequence[str], zon
     quoted = alert.quoted if what == "opened" else ()
     lines, line, figures = text(alert, what, zone), title(alert, what), data(alert)
     return tuple(Notice(name, what, line, lines, at, figures, quoted) for name in receivers)
+
+
+def _stream_name(what: str) -> str:
+    topic, _, locale = what.removeprefix(JOINED).rpartition("/")
+    return f"{name_of(topic)} ({locale})"
 
 
 def name_of(topic: str) -> str:

@@ -17,8 +17,8 @@ from typing import Any
 
 from assistant.errors import UsageError
 from assistant.monitor.detect import Detector
-from assistant.monitor.events import Alert, Event, Signal
-from assistant.monitor.ledger import Ledger, Notice, Place
+from assistant.monitor.events import JOINED, Alert, Event, Signal
+from assistant.monitor.ledger import Ledger, Notice, Place, Stream
 from assistant.monitor.limits import Limits
 from assistant.monitor.renewing import Renewal
 
@@ -38,7 +38,8 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Says what an alert is about: ids, words and figures, ready for JSON; no customer's sentences.
 Explain = Callable[[Signal], dict[str, Any]]
-#: Says what receivers are told of an alert: (alert, what happened, when by the clock) -> notices.
+#: Says what receivers are told of an alert: (alert, what happened, when by the clock) -> notices. What happened is ``opened``,
+#: ``joined:TOPIC/LOCALE`` or ``resolved``.
 Tell = Callable[[Alert, str, datetime], Sequence[Notice]]
 
 
@@ -91,7 +92,9 @@ class _Stand:
 class Monitor:
     """One monitor on one store; of several on a store, a lease lets one work at a time."""
 
-    def __init__(self, ledger: Ledger, rules: Rules, explain: Explain, tell: Tell) -> None:
+    def __init__(
+        self, ledger: Ledger, rules: Rules, explain: Explain, tell: Tell, old: timedelta = timedelta(days=36_500)
+    ) -> None:
         """Begin where the last one stopped, or at the beginning.
 
         Args:
@@ -99,17 +102,21 @@ class Monitor:
             rules: How messages are judged; others than those of the snapshot begin anew.
             explain: What an alert is about.
             tell: Who is told.
+            old: Of an alert that opened longer ago, as a first look at old logs finds many, people are told only if it still
+                goes on when all is read.
         """
         self._ledger = ledger
         self._rules = rules
         self._explain = explain
         self._tell = tell
+        self._old = old
         self._detector = Detector(rules.limits)
         self._renewal = Renewal(ledger, rules.negative, explain)
         self._until, self._count = _BEGINNING, 0
         self._stands: list[_Stand] = []
         self._older: list[datetime] | None = None  # what stands in the store's second row, where that is known
         self._loaded = False
+        self._anew = False  # whether what was read before is read again, and may be judged otherwise
 
     def catch_up(self, now: datetime) -> Caught:
         """Read what is new up to a little before now, and act on it.
@@ -138,6 +145,8 @@ class Monitor:
             self._go_back(until)
         try:
             found = self._read(until, now)
+            if self._anew:
+                found = replace(found, resolved=(*found.resolved, *self._drop_orphans(until, now)))
         except BaseException:
             self._loaded = False  # what was half read is read again
             raise
@@ -168,6 +177,7 @@ class Monitor:
         raised: list[Alert] = []
         joined: list[Alert] = []
         resolved: list[Alert] = []
+        touched: list[str] = []
 
         def act(signals: Sequence[Signal]) -> None:
             for signal in signals:
@@ -175,6 +185,7 @@ class Monitor:
                     resolved.extend(self._resolve(signal, now))
                     continue
                 alert, new = self._raise(signal, now)
+                touched.append(alert.id)
                 if (signal.topic, signal.locale) == alert.streams[0]:
                     self._renewal.follow(alert, signal.at + MOMENT)
                 if new == "raised":
@@ -202,6 +213,9 @@ class Monitor:
             act(self._close(waiting, waiting.resolved_at))
             waiting = next(by_hand, None)
         act(self._detector.advance(until))
+        for alert in filter(None, map(self._ledger.alert, dict.fromkeys(touched))):
+            if now - alert.opened_at > self._old and alert.state != "resolved" and self._goes_on(alert, now, until):
+                self._ledger.announce(alert.id, self._tell(alert, "opened", now))
         self._until, self._count = until, self._count + count
         return Caught(count, tuple(raised), tuple(joined), tuple(resolved))
 
@@ -223,21 +237,37 @@ class Monitor:
         alert = Alert(alert_id(signal), signal.topic, signal.locale, signal, "open", signal.at, details=details)
         for one in near:
             if one.state != "resolved" and same_cause(one, alert):
-                self._ledger.attach(one.id, ["/".join(stream)])
+                name = "/".join(stream)
+                self._ledger.attach(one.id, [name], self._tell(one, f"{JOINED}{name}", now))
                 return one, "joined"
-        new = self._ledger.raise_alert(alert, self._tell(alert, "opened", now))
+        told = self._tell(alert, "opened", now) if now - alert.opened_at <= self._old else ()
+        new = self._ledger.raise_alert(alert, told)
         return alert, "raised" if new else "known"
 
+    def _goes_on(self, alert: Alert, now: datetime, until: datetime) -> bool:
+        """Say whether an alert that opened long ago has unhappy customers now: logs that end long ago leave alerts open."""
+        streams = [Stream(topic, locale) for topic, locale in alert.streams]
+        return any(map(self._rules.negative, self._ledger.stream(Place(now - self._old, ""), until, streams)))
+
     def _resolve(self, signal: Signal, now: datetime) -> list[Alert]:
+        """End the alerts that a stream belongs to, unless another stream of theirs is still high."""
+        stream, high = (signal.topic, signal.locale), set(self._detector.open_streams())
+        alerts = self._ledger.alerts(until=signal.at + timedelta(seconds=1))
+        return self._end([one for one in alerts if stream in one.streams and high.isdisjoint(one.streams)], signal.at, now)
+
+    def _drop_orphans(self, until: datetime, now: datetime) -> list[Alert]:
+        """End the alerts that were raised on what is not there any more, or is judged otherwise now; nothing else would."""
+        self._anew = False
+        high = set(self._detector.open_streams())
+        return self._end([one for one in self._ledger.alerts(until=until) if high.isdisjoint(one.streams)], until, now)
+
+    def _end(self, alerts: Sequence[Alert], at: datetime, now: datetime) -> list[Alert]:
         ended = []
-        for one in self._ledger.alerts(topic=signal.topic, until=signal.at + timedelta(seconds=1)):
-            if (
-                one.locale == signal.locale
-                and one.state != "resolved"
-                and self._ledger.resolve(one.id, RECOVERY, signal.at, self._tell(one, "resolved", now))
-            ):
+        for one in alerts:
+            over = one.ended(at, RECOVERY)
+            if one.state != "resolved" and self._ledger.resolve(one.id, RECOVERY, at, self._tell(over, "resolved", now)):
                 self._renewal.drop(one)
-                ended.append(replace(one, state="resolved", resolved_at=signal.at, resolved_by=RECOVERY))
+                ended.append(over)
         return ended
 
     def _resolved_by_hand(self, until: datetime) -> Iterator[Alert]:
@@ -259,6 +289,7 @@ class Monitor:
     # Snapshots
 
     def _begin(self) -> None:
+        self._anew = True
         self._detector = Detector(self._rules.limits)
         self._until, self._count, self._stands, self._older = _BEGINNING, 0, [], None
 
@@ -275,6 +306,7 @@ class Monitor:
         self._stands = sorted({one.until: one for one in stands}.values(), key=lambda one: one.until, reverse=True)
         if self._stands:
             self._stand(self._stands[0])
+            self._anew = False
         self._renewal.begin(self._until)
         self._loaded = True
 
@@ -296,6 +328,7 @@ class Monitor:
         return self._ledger.count(Place(until, "")) == count
 
     def _go_back(self, until: datetime) -> None:
+        self._anew = True
         for stand in self._stands:
             if stand.until < until and self._holds(stand.until, stand.count):
                 self._stands = [one for one in self._stands if one.until <= stand.until]

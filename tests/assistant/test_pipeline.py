@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from assistant.errors import StoreError
-from assistant.records import Hit, IntentGuess, Passage, Reply, Understanding
+from assistant.records import Hit, IntentGuess, Passage, Reply, Sentiment, Understanding
 from assistant.store import Store
 
 Talk = Callable[..., list[Reply]]
@@ -180,6 +180,23 @@ def test_two_unclear_messages_in_a_row_hand_over(shop: Any, till: Store) -> None
     assert "colleague" in second.text and "8:00-20:00" in second.text
     chinese = assistant.turn("那个东西怎么说呢")
     assert has_han(assistant.turn("就是那样的", conversation_id=chinese.conversation_id).text)
+
+
+class _Displeased(_Scripted):
+    """Hears a steady, mild displeasure in every message."""
+
+    def read(self, texts: Sequence[str], before: str | None = None, asked: str = "") -> list[Understanding]:
+        return [replace(one, sentiment=Sentiment("negative", 0.6, -0.5)) for one in super().read(texts, before, asked)]
+
+
+def test_displeasure_that_goes_on_for_many_messages_gets_a_person_once(shop: Any, till: Store) -> None:
+    assistant = shop.assistant(till, understander=_Displeased(shop.untrained, {"": [("payment_methods", 0.95)]}))
+    replies, conversation = [], None
+    for number in range(10):
+        replies.append(assistant.turn(f"which cards do you take, question {number}", conversation_id=conversation))
+        conversation = replies[-1].conversation_id
+    asked = [at for at, reply in enumerate(replies) if reply.reason == "sour_from_start"]
+    assert len(asked) == 1 and asked[0] > 3
 
 
 @pytest.mark.parametrize(("pick", "topic"), [("the first one", "wrong_item"), ("2", "missing_item"), ("第二个", "missing_item")])

@@ -15,6 +15,8 @@ from assistant.bert import AdapterWeights
 from assistant.encoder import Encoder
 from assistant.errors import TrainingError
 from assistant.registry import AdapterVersion, Manifest
+from finetune.harvested import Pair
+from finetune.holdout import write_holdout
 from finetune.judge import judge
 
 SAYINGS = {"refund": "I want my money back", "status": "where is my parcel", "oos": "what is the weather in Rome"}
@@ -84,6 +86,19 @@ def test_slots_are_judged_by_exact_spans(serving: Encoder, tmp_path: Path) -> No
     file = write(tmp_path / "a.jsonl", {"text": "my lamp", "spans": [[3, 7, "product"]]})
     figures = judge("slots", file, serving, adapter)
     assert (figures["precision"], figures["recall"], figures["n"]) == (0.5, 1.0, 1)
+
+
+def test_dialog_is_judged_on_the_frozen_holdout_as_on_conversations(serving: Encoder, tmp_path: Path) -> None:
+    head = {name: torch.eye(serving.dim) for name in ("context.weight", "reply.weight")}
+    adapter = AdapterVersion(manifest("dialog", ()), AdapterWeights(), head)
+    said = {"where is my parcel": "Your parcel is on its way.", "I want my money back": "You get your money back."}
+    pairs = [Pair((("customer", ask),), reply, f"transcript:s/{ask}", None, "en") for ask, reply in said.items()]
+    write_holdout(tmp_path / "dialog.jsonl", pairs)
+    assert judge("dialog", tmp_path / "dialog.jsonl", serving, adapter)["recall_at_1_of_100"] == 1.0
+    talks = [
+        {"id": ask, "turns": [{"role": "customer", "text": ask}, {"role": "agent", "text": reply}]} for ask, reply in said.items()
+    ]
+    assert judge("dialog", write(tmp_path / "talks.jsonl", *talks), serving, adapter)["n"] == 2
 
 
 def test_other_tasks_cannot_be_judged(serving: Encoder, tmp_path: Path) -> None:

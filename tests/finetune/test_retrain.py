@@ -189,7 +189,14 @@ def test_who_is_erased_is_in_no_later_set_and_brings_a_night_of_its_own(second_d
     assert QUESTIONS[label][int(number)][0] not in trained[0] and len(trained[0]) > 50
     assert used not in second_day.store.learning.uses("intent", night.version)
     assert judged["text"] not in {row["text"] for row in second_day.held()}
-    assert second_day.store.learning.due() == []
+    # Nothing more is due, but the old version still holds what was erased, and is known by it if it should serve again.
+    assert second_day.night().state == "nothing"
+    assert [one.version for one in second_day.store.learning.due()] == [before]
+    second_day.place.registry.rollback("intent", second_day.place.encoder.sha256)
+    assert (
+        second_day.champion() == before
+        and second_day.night(plan=replace(PLAN, bounds=replace(PLAN.bounds, least_rows=15))).version
+    )
 
 
 def test_who_is_erased_while_a_night_trains_leaves_no_words_in_its_page_and_holdout(

@@ -70,7 +70,7 @@ def test_a_run_cut_off_in_training_goes_on_with_the_same_version_to_the_same_res
         assert [row["text"] for row in second_day.held()] == [row["text"] for row in other.held()]
 
 
-@pytest.mark.parametrize("step", ["judge", "freeze", "promote", "clear", "book", "finish"])
+@pytest.mark.parametrize("step", ["judge", "freeze", "promote", "book", "finish"])
 def test_a_run_cut_off_after_its_training_is_only_finished(
     second_day: Company, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -79,7 +79,6 @@ def test_a_run_cut_off_after_its_training_is_only_finished(
         "judge": (module, "judge_night"),
         "freeze": (verdicts.Holdout, "freeze"),
         "promote": (Registry, "promote"),
-        "clear": (verdicts, "settled"),
         "book": (module, "write_seen"),
         "finish": (module, "_finish"),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from assistant.errors import UsageError
+from assistant.monitor.telling import notices
 from tests.ui.past_messages import ANGRY, alert, fill, served, with_receivers
 from tests.ui.stand_in import NOW, wired
 from ui.alerts import change
@@ -22,7 +23,8 @@ def parts(tmp_path: Path, store_url: str) -> Iterator[Any]:
     with wired(tmp_path, url=store_url) as parts:
         fill(parts.store)
         parts.settings = with_receivers(parts.settings)
-        parts.store.monitor.raise_alert(alert())
+        told = notices(alert(), "opened", NOW, ("team", "manager"), UTC)
+        parts.store.monitor.raise_alert(alert(), told)
         yield parts
 
 
@@ -95,12 +97,13 @@ def test_taking_and_ending_an_alert_work_once_and_are_harmless_twice(client: Tes
     assert (first["state"], first["acknowledged_by"], first["changed"]) == ("acknowledged", "Ada", True)
     again = client.post("/v1/alerts/alert_1/acknowledge", json={"by": "Bo"}).json()
     assert (again["acknowledged_by"], again["changed"]) == ("Ada", False)
-    assert parts.store.monitor.outbox() == []
+    assert {row.body["what"] for row in parts.store.monitor.outbox()} == {"opened"}
     ended = client.post("/v1/alerts/alert_1/resolve", json={"by": "Bo"}).json()
     assert (ended["state"], ended["resolved_by"], ended["changed"]) == ("resolved", "Bo", True)
     assert client.post("/v1/alerts/alert_1/resolve", json={"by": "Cy"}).json()["resolved_by"] == "Bo"
-    told = parts.store.monitor.outbox()
-    assert sorted(row.target for row in told) == ["manager", "team"] and {row.body["what"] for row in told} == {"resolved"}
+    told = [row for row in parts.store.monitor.outbox() if row.body["what"] == "resolved"]
+    assert sorted(row.target for row in told) == ["manager", "team"]
+    assert all(row.body["data"]["state"] == "resolved" for row in told)
 
 
 def test_an_impossible_move_is_a_conflict_and_an_unknown_alert_is_not_found(client: TestClient) -> None:

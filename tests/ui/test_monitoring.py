@@ -14,6 +14,7 @@ import pytest
 
 from assistant.monitor.ledger import Place, Reading
 from assistant.monitor.outbox import Parcel, Receipt
+from assistant.monitor.watching import Caught
 from assistant.records import IntentGuess, Sentiment, Transcript, TranscriptTurn, Understanding
 from assistant.settings import Settings
 from assistant.sources import SourceRecord
@@ -34,6 +35,7 @@ class Reader:
     def __init__(self, version: str = "s1") -> None:
         self.versions = {"sentiment": version, "intent": "i1"} if version else {}
         self.seen: list[str] = []
+        self.mood_thresholds: dict[str, float] = {}
 
     def read(self, texts: Sequence[str]) -> list[Understanding]:
         self.seen += texts
@@ -154,6 +156,39 @@ def test_of_two_processes_one_watches_and_the_other_takes_over(store: Store) -> 
     assert second.look(lambda: later).caught is not None
     second.close()
     assert first.look(lambda: later).caught is not None
+
+
+def test_past_messages_are_read_though_a_process_without_a_model_watches(store: Store) -> None:
+    ingest(store, 4)
+    scheduler, server = (Watcher(STRICT, store, {}, thresholds={}, holder=name) for name in ("scheduler", "server"))
+    assert scheduler.look(lambda: moment(1)).caught == Caught(rewound=False)
+    read = server.look(lambda: moment(1), Reader())  # type: ignore[arg-type]
+    assert (read.read, read.caught) == (4, None)
+    caught = scheduler.look(lambda: moment(1) + timedelta(minutes=5)).caught
+    assert caught is not None and caught.events == 4
+
+
+def test_nobody_judges_what_another_process_is_half_through_reading(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading_past, "_PAGE", BATCH)
+    ingest(store, 2 * BATCH)
+    scheduler, server = (Watcher(STRICT, store, {}, thresholds={}, holder=name) for name in ("scheduler", "server"))
+    meanwhile: list[Any] = []
+
+    def progress(count: int) -> None:
+        meanwhile.append(scheduler.look(lambda: moment(1)).caught)
+
+    server.look(lambda: moment(1), Reader(), progress=progress)  # type: ignore[arg-type]
+    assert meanwhile == [None, None]
+
+
+def test_the_thresholds_of_a_version_that_serves_by_now_count(store: Store) -> None:
+    serving = {"negative_en": 0.4}
+    watch = Watcher(STRICT, store, {}, thresholds=lambda: serving, holder="a")
+    watch.look(lambda: moment(1))
+    assert watch.rules.above == {"en": 0.4}
+    serving["negative_en"] = 0.6
+    watch.look(lambda: moment(2))
+    assert watch.rules.above == {"en": 0.6}
 
 
 def test_two_processes_that_look_at_once_tell_every_receiver_once_and_count_nothing_twice(store_url: str) -> None:

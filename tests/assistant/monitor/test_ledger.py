@@ -343,17 +343,28 @@ def test_moves_that_cannot_be_say_why(ledger: Ledger) -> None:
 
 
 def test_streams_of_one_cause_join_its_alert_once(ledger: Ledger) -> None:
-    ledger.raise_alert(ALERT)
+    ledger.raise_alert(ALERT, [notice()])
     assert ledger.attach("a1", ["refund/en", "delivery_late/en", "refund/en"], [notice(what="joined:refund/en")])
     assert not ledger.attach("a1", ["refund/en"], [notice(what="joined again")])
     assert ledger.attach("a1", ["refund/zh"])
     found = ledger.alert("a1")
     assert found is not None and found.also == ("refund/en", "refund/zh")
-    assert [row.body["what"] for row in ledger.outbox()] == ["joined:refund/en"]
+    assert {row.body["what"] for row in ledger.outbox()} == {"opened", "joined:refund/en"}
     ledger.resolve("a1", "kim", NOON)
     assert not ledger.attach("a1", ["refund/en"])
     with pytest.raises(StoreError, match="resolved already, so 'returns/en' cannot join"):
         ledger.attach("a1", ["returns/en"])
+
+
+def test_who_was_never_told_of_an_alert_is_not_told_how_it_goes_on(ledger: Ledger) -> None:
+    ledger.raise_alert(ALERT)
+    ledger.attach("a1", ["refund/en"], [notice(what="joined:refund/en")])
+    ledger.resolve("a1", "recovery", NOON, [notice(what="resolved")])
+    assert ledger.outbox() == [] and not ledger.announce("a1", [notice()])
+    ledger.raise_alert(replace(ALERT, id="a2"))
+    assert ledger.announce("a2", [notice()]) and ledger.announce("a2", [notice()])
+    ledger.resolve("a2", "recovery", NOON, [notice(what="resolved"), notice("late", "resolved")])
+    assert sorted((row.target, row.body["what"]) for row in ledger.outbox()) == [("ops", "opened"), ("ops", "resolved")]
 
 
 def test_snapshot_is_replaced_by_the_next(ledger: Ledger) -> None:

@@ -255,6 +255,18 @@ def test_topics_that_turn_for_the_same_words_are_one_alert(store: Store) -> None
     monitor(store.monitor).catch_up(moment(DAYS))
     (alert,) = store.monitor.alerts()
     assert {f"{alert.topic}/en", *alert.also} == {"delivery/en", "returns/en"}
+    joined = [row for row in store.monitor.outbox() if row.body["what"].startswith("joined:")]
+    assert sorted(row.target for row in joined) == ["manager", "team"] and "as well" in joined[0].body["title"]
+
+
+def test_an_alert_of_two_topics_is_over_when_both_are(store: Store) -> None:
+    rows = history(sour=("delivery", "returns"))
+    late = {"delivery": 38.0, "returns": 42.0}
+    fill(store, [row for row in rows if not (row[2] and row[0] > moment(late[row[1]]))])
+    found = stepwise(monitor(store.monitor), 30, DAYS + 4, 6)
+    raised = [alert for one in found for alert in one.raised]
+    (ended,) = [alert for one in found for alert in one.resolved]
+    assert len(raised) == 1 and ended.resolved_at is not None and ended.resolved_at > moment(42)
 
 
 def test_an_alert_ends_by_itself_when_its_topic_recovers_and_receivers_are_told(store: Store) -> None:
@@ -265,6 +277,8 @@ def test_an_alert_ends_by_itself_when_its_topic_recovers_and_receivers_are_told(
     stored = store.monitor.alert(ended.id)
     assert stored is not None and stored.state == "resolved" and stored.resolved_by == "recovery"
     assert sorted(row.body["what"] for row in store.monitor.outbox()) == ["opened", "opened", "resolved", "resolved"]
+    told = next(row.body for row in store.monitor.outbox() if row.body["what"] == "resolved")
+    assert told["data"]["state"] == "resolved" and f"over at {stored.resolved_at:%Y-%m-%d %H:%M}" in told["text"]
 
 
 def test_an_alert_that_a_person_ends_while_the_topic_stays_high_is_followed_by_another(filled: Ledger) -> None:
@@ -284,10 +298,38 @@ def test_an_alert_that_a_person_ends_while_the_topic_stays_high_is_followed_by_a
 
 def test_other_settings_begin_anew_and_call_nobody_twice(filled: Ledger) -> None:
     monitor(filled).catch_up(moment(DAYS))
-    stricter = replace(RULES, above={"en": 0.95})
-    other = monitor(filled, stricter)
+    other = monitor(filled, replace(RULES, above={"en": 0.85}))
     assert other.catch_up(moment(DAYS)).events > 1000
-    assert len(filled.alerts()) == 1 and len(filled.outbox()) == 2
+    (alert,) = filled.alerts()
+    assert alert.state == "open" and len(filled.outbox()) == 2
+
+
+def test_what_other_settings_would_not_have_raised_is_over_with_them(filled: Ledger) -> None:
+    monitor(filled).catch_up(moment(DAYS))
+    found = monitor(filled, replace(RULES, above={"en": 0.95})).catch_up(moment(DAYS))
+    (alert,) = filled.alerts()
+    assert [one.id for one in found.resolved] == [alert.id] and alert.state == "resolved"
+
+
+def test_of_old_surges_people_hear_only_if_they_go_on(filled: Ledger) -> None:
+    def tell(alert: Alert, what: str, now: datetime) -> tuple[Notice, ...]:
+        return notices(alert, what, now, ("team",), UTC)
+
+    late = Monitor(filled, RULES, partial(explain, filled, RULES), tell, timedelta(days=1))
+    late.catch_up(moment(DAYS))
+    assert filled.alerts()[0].opened_at < moment(DAYS - 3)
+    assert [row.body["what"] for row in filled.outbox()] == ["opened"]
+
+
+def test_of_old_surges_that_are_over_nobody_hears(store: Store) -> None:
+    fill(store, [row for row in history() if not (row[2] and row[1] == "delivery" and row[0] > moment(38))])
+
+    def tell(alert: Alert, what: str, now: datetime) -> tuple[Notice, ...]:
+        return notices(alert, what, now, ("team",), UTC)
+
+    rules = RULES
+    Monitor(store.monitor, rules, partial(explain, store.monitor, rules), tell, timedelta(days=1)).catch_up(moment(DAYS))
+    assert [one.state for one in store.monitor.alerts()] == ["resolved"] and store.monitor.outbox() == []
 
 
 def test_a_moment_without_a_zone_is_refused(filled: Ledger) -> None:
