@@ -42,7 +42,8 @@ def judge_version(
         version: Of a classifier task or of ``dialog``.
         encoder: The base; its adapters are replaced by this one.
         rows: The holdout; pairs for ``dialog``, examples otherwise. A label the version does not know counts as wrong.
-        cases: Regression cases: text and expected label; not judged for ``dialog``.
+        cases: Regression cases: text and expected label; for ``dialog`` the question and the answer that was wished for, which
+            must come first among the holdout's replies.
         seed: Of the draw of replies to choose from.
         latency_ms: What ``latencies`` measured.
 
@@ -53,9 +54,10 @@ def judge_version(
     encoder.set_adapters({task: version.weights})
     if task == "dialog":
         pairs = [row for row in rows if isinstance(row, Pair)]
-        ranking = predict_ranking(encoder, task, dict(version.head), pairs, seed)
-        none = np.zeros(0, dtype=np.float32)
-        return Judged(1.0 / ranking.ranks, (), none, np.zeros(0, dtype=np.bool_), latency_ms, 0.0)
+        wished = [Pair((("customer", text),), answer, "", None, "und") for text, answer in cases]
+        ranks = predict_ranking(encoder, task, dict(version.head), [*pairs, *wished], seed).ranks
+        none, count = np.zeros(0, dtype=np.float32), len(pairs)
+        return Judged(1.0 / ranks[:count], (), none, ranks[count:] == 1, latency_ms, 0.0)
     examples = [row for row in rows if isinstance(row, Example)]
     texts = [row.text for row in examples]
     known = {label: row for row, label in enumerate(version.manifest.labels)}

@@ -15,6 +15,7 @@ from typing import Any, cast, get_args
 
 from assistant.adapter_files import replace_text
 from assistant.errors import TrainingError
+from assistant.feedback import ANSWER_TASK
 from assistant.registry import AdapterVersion
 from finetune.comparing import judge_version, latencies, read_both
 from finetune.holdout import Holdout
@@ -67,7 +68,8 @@ def judge_night(
         The verdict; nothing was done about it yet.
     """
     task, seed = night.task, plan.settings.seed
-    cases = [(case.text, case.expected) for case in place.store.learning.regression_cases(task)]
+    kept = place.store.learning.regression_cases(ANSWER_TASK if task == "dialog" else task)
+    cases = [(case.text, case.expected) for case in kept]
     rows = holdout.judged
     versions = [candidate, champion] if champion is not None else [candidate]
     spent = latencies(place.encoder, versions, [row.text for row in rows])

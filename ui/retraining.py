@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from finetune.retrain import Means, Night, Place, Plan
 
 #: Folders of the home: labelled rows the company gives, and rows that nothing is trained on.
+#: How many times as long as with the champion a message may take. Adapters of these methods share the base's pass over a message;
+#: one of another takes a pass of its own, which its setting has chosen: the gate would refuse every night of it against a LoRA.
+SHARED = ("lora", "adalora")
+_LATENCY_RATIO, _OWN_PASS = 1.25, 2.5
 EXAMPLES, HOLDOUT = "examples", "holdout"
 
 
@@ -153,6 +157,7 @@ def wire(
             max_drop=own.max_drop,
             forgotten=own.allowed_forgotten,
             floors=dict(own.floors) if task == "intent" else {},
+            max_latency_ratio=_LATENCY_RATIO if own.method in SHARED else _OWN_PASS,
         ),
         min_examples=own.min_examples,
         holdout_share=own.holdout_share,

@@ -151,7 +151,10 @@ def run_correct(message_id: str, *, answer: str | None, intent: str | None, as_j
     cases = " and ".join(learned.regression)
     terminal.say(f"serves at once:    {f'yes, {what} where the same is asked' if learned.serves else 'no'}")
     terminal.say(f"regression case:   {f'yes, for {cases}' if cases else 'no'}")
-    terminal.say(f"training example:  {'yes, from the next training on' if learned.trains else 'no'}")
+    tasks = [task for task, given in (("intent", intent), ("dialog", answer)) if given and task in wired.settings.retrain.tasks]
+    later = "no; a person is asked for its topic (`deskhand review`), and retrain.tasks with dialog in it learns answers"
+    taught = f"yes, for {' and '.join(tasks)}, from the next training on" if tasks else later
+    terminal.say(f"training example:  {taught}")
     for note in learned.notes:
         terminal.note(note)
 

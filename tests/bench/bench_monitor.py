@@ -30,6 +30,7 @@ sys.path.insert(0, str(ROOT))
 from assistant.monitor.detect import Detector  # noqa: E402
 from assistant.monitor.events import Event, Signal  # noqa: E402
 from assistant.monitor.limits import Limits  # noqa: E402
+from tests.bench import monitor_ends  # noqa: E402
 from tests.bench.monitor_logs import real_order, with_surges  # noqa: E402
 from tests.bench.monitor_streams import LOCALES, START_S, Company, History, Surge, simulate  # noqa: E402
 from tests.bench.peers_monitor import PEERS, WARM_S, Alarm, per_four_weeks, tuned, weeks_of  # noqa: E402
@@ -88,7 +89,7 @@ def run(data: Path, seeds: int = 20) -> list[Row]:
     del quiet
     print("thresholds", thresholds, flush=True)
     rows += _surge_rows(thresholds)
-    return rows + _real_rows(data, thresholds)
+    return [*rows, *monitor_ends.rows(), *_real_rows(data, thresholds)]
 
 
 def signals_of(history: History, limits: Limits, topics: Sequence[str] = ()) -> list[Signal]:

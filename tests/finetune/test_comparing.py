@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from assistant.bert import AdapterWeights
 from assistant.encoder import Encoder
-from assistant.registry import AdapterVersion, Registry
+from assistant.registry import AdapterVersion, Manifest, Registry
 from finetune import comparing, holdout
 from finetune.comparing import class_chances, judge_version, latencies
-from finetune.harvested import Example
+from finetune.harvested import Example, Pair
 from tests.finetune.night_fixtures import first_night as first_night
 from tests.finetune.nights import LABELS, QUESTIONS
 
@@ -92,6 +94,26 @@ def timed(monkeypatch: pytest.MonkeyPatch, speeds: Sequence[float], noise: Itera
     found = latencies(busy, versions, [f"text {number}" for number in range(40)])  # type: ignore[arg-type]
     assert {busy.asked.count(row) for row in range(len(speeds))} == {len(busy.asked) // len(speeds)}
     return found
+
+
+def test_a_corrected_answer_must_stay_the_first_of_the_replies(encoder: Encoder) -> None:
+    head = {name: torch.eye(encoder.dim) for name in ("context.weight", "reply.weight")}
+    manifest = Manifest(
+        task="dialog", version="v1", base_name="x", base_sha256="", method={}, labels=(), training_set={}, seed=1,
+        code_version="0", scores={}, thresholds={}, temperature=1.0, created_at="",
+    )  # fmt: skip
+    version = AdapterVersion(manifest, AdapterWeights(), head)
+    rows = [
+        Pair((("customer", ask),), reply, f"transcript:s/{ask}", None, "en")
+        for ask, reply in (
+            ("where is my parcel", "Your parcel is on its way."),
+            ("the lamp is broken", "We send you a new lamp."),
+        )
+    ]
+    cases = [("how do I pay", "You pay by card or on invoice."), ("where is my parcel", "Snow falls in winter.")]
+    found = judge_version(version, encoder, rows, cases, 0)
+    encoder.set_adapters({})
+    assert found.regression.tolist() == [True, False] and found.n == 2
 
 
 def test_a_busy_machine_makes_no_version_look_slower(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -127,6 +128,17 @@ def test_words_that_the_encoder_cannot_relate_are_learned_by_the_wide_half(tiny:
     assert made.manifest.head["wide_share"] > 0 == without.manifest.head["wide_share"]
     assert "wide.share" not in read_version(tmp_path / "v2", tiny.sha256).head
     assert served_ranking(tiny, tmp_path / "v1", held).ranks.tolist() == made.ranking.ranks.tolist()
+
+
+def test_a_training_tells_how_far_it_is(tiny: Encoder, tmp_path: Path) -> None:
+    told: dict[str, list[tuple[int, int]]] = {}
+    run = dialog_run(tmp_path / "v1", layers_from=1)
+    train_dialog(
+        replace(run, steps=lambda what, done, of: told.setdefault(what, []).append((done, of))), PAIRS[:24], PAIRS[24:], tiny
+    )
+    assert set(told) == {"reading texts", "training steps", "epochs of n-grams"}
+    assert all(steps[-1][0] == steps[-1][1] for steps in told.values())
+    assert [done for done, _ in told["training steps"]] == list(range(1, 7))
 
 
 def test_a_reply_given_ever_so_often_leaves_the_encoder_time_for_the_others() -> None:

@@ -103,6 +103,8 @@ def test_settings_decide_how_a_night_goes(shop: Company, encoder: Encoder, monke
     _, means, plan = wire(settings, place, shop.store, "intent", encoder, print)
     assert (plan.settings.replay, plan.settings.epochs, plan.try_share) == (0.4, 3, 0.2)
     assert plan.bounds.floors == {"refund": 0.9} and plan.bounds.max_drop == 0.01
+    other = Settings.model_validate({"retrain": {"method": "ia3"}})  # takes a pass of its own over every message
+    assert wire(other, place, shop.store, "intent", encoder, print)[2].bounds.max_latency_ratio > plan.bounds.max_latency_ratio
     assert means.evidence is None  # nothing is indexed yet
     assert means.redact(means.redact("I am a@b.de")) == means.redact("I am a@b.de") != "I am a@b.de"
     _, _, dialog = wire(settings, place, shop.store, "dialog", encoder, print)
