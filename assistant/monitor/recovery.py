@@ -15,9 +15,9 @@ from typing import Any
 from assistant.monitor.charts import Mark
 from assistant.monitor.events import SignalKind
 
-# Log-likelihood ratio at which "back to normal" is believed: 1000 to 1. It is asked all the while, so at 30 to 1 an eighth of
-# the surges of two weeks were over too early, and at this one in forty; see DECISIONS.md.
-BELIEVED = math.log(1000.0)
+# Log-likelihood ratio at which "back to normal" is believed: 100 to 1. It is asked all the while, so one in ten surges of two weeks
+# is told to be over too early; what more would cost, DECISIONS.md says.
+BELIEVED = math.log(100.0)
 
 
 @dataclass(slots=True)
