@@ -15,8 +15,8 @@ from typing import Any
 from assistant.monitor.charts import Mark
 from assistant.monitor.events import SignalKind
 
-# Log-likelihood ratio at which "back to normal" is believed: 100 to 1. It is asked all the while, so one in ten surges of two weeks
-# is told to be over too early; what more would cost, DECISIONS.md says.
+# Log-likelihood ratio at which "back to normal" is believed: 100 to 1. It is asked all the while, so one in ten surges of two
+# weeks is told to be over too early; what more would cost, DECISIONS.md says.
 BELIEVED = math.log(100.0)
 
 

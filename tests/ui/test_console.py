@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 
 from assistant.monitor.events import Event
 from assistant.monitor.ledger import Place, Reading
+from assistant.monitor.telling import notices
 from tests.ui.past_messages import ANGRY, HOSTILE, ODD_TOPIC, alert, fill, served, turn_id, with_receivers
 from tests.ui.stand_in import NOW, wired
 from ui.console import from_here
@@ -173,9 +174,11 @@ def test_a_button_of_the_console_moves_an_alert_and_the_name_is_remembered(clien
     found = parts.store.monitor.alert("alert_1")
     assert (found.state, found.acknowledged_by) == ("acknowledged", "Ada 李")
     assert 'value="Ada 李"' in client.get("/console").text
+    parts.store.monitor.announce("alert_1", notices(found, "opened", NOW, ("team", "manager"), UTC))
     client.post("/console/alerts/alert_1/resolve", data={"by": "Ada"}, headers=HERE)
     assert parts.store.monitor.alert("alert_1").state == "resolved"
-    assert sorted(row.target for row in parts.store.monitor.outbox()) == ["manager", "team"]
+    told = [row for row in parts.store.monitor.outbox() if row.body["what"] == "resolved"]
+    assert sorted(row.target for row in told) == ["manager", "team"]
     assert "Ended by Ada" in text_of(client.get("/console").text)
 
 
