@@ -51,7 +51,7 @@ def test_the_first_faulty_row_is_named(tmp_path: Path, name: str, content: str, 
         read_labelled(tmp_path / name)
 
 
-PACKED = gzip.compress(b'{"text": "a", "label": "b"}\n' * 200)
+PACKED = gzip.compress(b'{"text": "a", "label": "b"}\n' * 200, mtime=0)
 
 
 @pytest.mark.parametrize(
