@@ -45,7 +45,7 @@ from ui.console_html import (
     topic_page,
 )
 from ui.console_text import console_words
-from ui.monitoring import LEASE, lease_seconds, rules
+from ui.monitoring import LEASE, READING, lease_seconds, rules
 from ui.plain_text import mend
 from ui.quiet import Quiet, kept_until
 from ui.wiring import Wired
@@ -213,6 +213,9 @@ class Console:
     def _looked(self, frame: Frame) -> str:
         """Say when a monitor last looked: whoever looks renews its lease, by hand it leaves a snapshot."""
         words = console_words(frame.lang)
+        reading = self._wired.store.learning.lease(READING)
+        if reading is not None and reading.until > frame.made_at:
+            return words["last_look_reads"]
         lease = self._wired.store.learning.lease(LEASE)
         if lease is not None and lease.until > frame.made_at:
             held = timedelta(seconds=lease_seconds(self._wired.settings))

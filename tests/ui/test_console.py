@@ -240,6 +240,9 @@ def test_an_empty_store_says_what_to_do(tmp_path: Path) -> None:
         page = client.get("/console").text
         assert "<code>deskhand ingest PATH</code>" in page and "<code>deskhand monitor look</code>" in page
         assert "No alert is open" in page and "No monitor has looked" in page
+        parts.store.learning.take_lease("monitor: reading", "a", NOW, 60)
+        assert "Past conversations are being read" in client.get("/console").text
+        assert "正在读取过去的对话" in client.get("/console?lang=zh").text
         assert client.get("/console/topic?topic=x").status_code == 200
 
 
