@@ -172,10 +172,10 @@ def tagged_spans(
     """
     sure, tags = logits[: len(offsets)].log_softmax(-1).max(-1)
     spans = [span for span in spans_from_tags([labels[tag] for tag in tags.tolist()], offsets, text) if span[0] >= begin]
-    best: dict[str, tuple[float, tuple[int, int, str]]] = {}
-    for span in spans:
+
+    def likelihood(span: tuple[int, int, str]) -> float:
         inside = [row for row, (start, end) in enumerate(offsets) if end > start and span[0] <= start and end <= span[1]]
-        mean = float(sure[inside].mean())
-        if span[2] not in best or mean > best[span[2]][0]:
-            best[span[2]] = (mean, span)
-    return [span for span in spans if span[2] not in once or best[span[2]][1] == span]
+        return float(sure[inside].mean())
+
+    kept = {slot: max((one for one in spans if one[2] == slot), key=likelihood) for slot in {one[2] for one in spans} & set(once)}
+    return [span for span in spans if kept.get(span[2], span) == span]

@@ -108,7 +108,7 @@ class Understander:
         """
         clean = [text for texts, _, _ in calls for text in texts]
         languages = [before for texts, before, _ in calls for _ in texts]
-        begins = [begin for texts, _, question in calls for begin in (*[0] * (len(texts) - 1), question)[-len(texts) :]]
+        begins = [0 if left else question for texts, _, question in calls for left in reversed(range(len(texts)))]
         readings = iter(self._read(clean, languages, begins))
         return [[next(readings) for _ in texts] for texts, _, _ in calls]
 

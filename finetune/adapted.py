@@ -51,13 +51,14 @@ class AdaptedEncoder:
     runs the upper layers only: half the work at ``layers_from = 3``.
     """
 
-    def __init__(self, encoder: Encoder, settings: TrainSettings, steps: int = 1000) -> None:
+    def __init__(self, encoder: Encoder, settings: TrainSettings, steps: int = 1000, told: Steps | None = None) -> None:
         """Load the same folder the serving encoder uses and wrap it.
 
         Args:
             encoder: The serving encoder.
             settings: The adapter's method and size.
             steps: Optimiser steps that will be made; AdaLoRA plans its pruning by them.
+            told: Called as texts are prepared.
 
         Raises:
             TrainingError: If the settings name layers that the base does not have.
@@ -91,7 +92,7 @@ class AdaptedEncoder:
         self._watching = False
         self._seen: list[Tensor] = []
         self._shifts: list[Tensor] = []
-        self.told: Steps | None = None  # of texts that are prepared
+        self._told = told
 
     def prepare(self, texts: Sequence[str]) -> list[Prepared]:
         """Tokenise texts and run the frozen lower layers once."""
@@ -100,7 +101,7 @@ class AdaptedEncoder:
         if self._virtual:
             rows = self._encoder.tokens(texts, self._max_tokens)
             return [Prepared(torch.tensor(ids), offsets) for ids, offsets in rows]
-        told = self.told
+        told = self._told
         progress = (lambda done: told("reading texts", done, len(texts))) if told else None
         states = self._encoder.lower_states(texts, self._settings.layers_from, self._max_tokens, progress)
         return [Prepared(state, offsets) for state, offsets in states]

@@ -63,12 +63,12 @@ def fit(
     steps = steps_of(count, settings, ranks)
     mark = fingerprint(run, training_set, encoder.sha256, ranks.world)
     until = until or {}
+    told = run.steps if ranks.first else None
     history: list[Progress] = []
     found: list[list[Tensor]] = []
     scores: list[float] = []
     for seed in range(settings.seed, settings.seed + settings.seeds):
-        adapted = AdaptedEncoder(encoder, settings, steps)
-        adapted.told = run.steps if ranks.first else None
+        adapted = AdaptedEncoder(encoder, settings, steps, told)
         torch.manual_seed(settings.seed)  # heads begin alike too
         learner = build(adapted)
         stage = "refit-" if until else ""
@@ -83,7 +83,7 @@ def fit(
             fingerprint=stage + mark,
             until=until.get(seed, 0),
             progress=run.progress,
-            told=run.steps,
+            told=told,
         )
         history += epochs
         scores.append(max(one.score for one in epochs))

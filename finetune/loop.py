@@ -89,7 +89,7 @@ def train(
         fingerprint: Of settings and examples.
         until: Stop after this epoch and keep its weights, however they judge; 0 lets validation choose.
         progress: Called after each epoch that is run here, on the first process.
-        told: Called after each step, likewise.
+        told: Called after each step.
 
     Returns:
         The epochs that were run, earlier ones of a resumed run included; adapter and head hold the best one.
@@ -108,7 +108,7 @@ def train(
         started = time.perf_counter()
         rng = random.Random(f"{seed} {epoch}")
         torch.manual_seed(seed * 1000 + epoch)
-        loss = state.epoch(rng, ranks, told if ranks.first else None)
+        loss = state.epoch(rng, ranks, told)
         score = ranks.agree(state.judged() if ranks.first else 0.0)
         seconds = time.perf_counter() - started
         history.append(Progress(epoch, until or settings.epochs, loss, score, seconds, seed, refit=bool(until)))

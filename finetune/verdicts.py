@@ -138,10 +138,8 @@ def _settle(night: Begun, place: Place, plan: Plan, verdict: GateVerdict, agains
     """Say what the verdict leads to, and why."""
     if not verdict.promote:
         why = "; ".join(f"{check.name}: {_shown(check)}" for check in verdict.refusals)
-        return (
-            "refused",
-            f"{why}; what came in is left aside: `deskhand retrain {night.task} --force` learns from it all the same",
-        )
+        mend = f"`deskhand retrain {night.task} --force` learns from it all the same"
+        return "refused", f"{why}; what came in is left aside: {mend}"
     if not plan.auto_promote:
         mend = f"`deskhand adapters promote {night.task} {night.version}`"
         return "kept", f"passed every check, and retrain.auto_promote is off: {mend}"

@@ -86,7 +86,7 @@ class Watcher:
         self._settings = settings
         self._store = store
         self._senders = senders
-        self._holder = holder or holder_name()
+        self._holder = holder or f"{socket.gethostname()}-{secrets.token_hex(4)}"
         self._chance = random.Random(self._holder)
         self._patience = Patience(give_up_hours=settings.notify.give_up_hours)
         self._looked: datetime | None = None
@@ -184,9 +184,8 @@ class Watcher:
         stop: Callable[[], bool],
     ) -> int:
         """Read past conversations unless another process does; whoever watches, which may be another one, begins anew then."""
-        ledger, leases = self._store.monitor, self._store.learning
-        seconds, read = lease_seconds(self._settings), 0
-        if not leases.take_lease(READING, self._holder, now(), seconds):
+        ledger, read = self._store.monitor, 0
+        if not self._mine(now(), READING):
             return 0
 
         def done(count: int) -> None:
@@ -194,7 +193,7 @@ class Watcher:
             if not read:  # who reads may be killed before the end
                 ledger.save_state(_ANEW, True, now())
             read += count
-            leases.take_lease(READING, self._holder, now(), seconds)  # reading takes minutes where much was ingested
+            self._mine(now(), READING)  # reading takes minutes where much was ingested
             if self._watches:
                 self._mine(now())
             if progress:
@@ -205,7 +204,7 @@ class Watcher:
             if put_away:
                 ledger.save_state(_ANEW, True, now())
         finally:
-            leases.release_lease(READING, self._holder)
+            self._store.learning.release_lease(READING, self._holder)
         return put_away
 
     def _others_read(self, at: datetime) -> bool:
@@ -221,16 +220,12 @@ class Watcher:
         self._watches = False
         self._store.learning.release_lease(LEASE, self._holder)
 
-    def _mine(self, at: datetime) -> bool:
-        return self._store.learning.take_lease(LEASE, self._holder, at, lease_seconds(self._settings))
+    def _mine(self, at: datetime, lease: str = LEASE) -> bool:
+        """Take or renew a lease, and say whether it is held now."""
+        return self._store.learning.take_lease(lease, self._holder, at, lease_seconds(self._settings))
 
     def _tell(self, alert: Alert, what: str, now: datetime) -> Sequence[Notice]:
         return notices(alert, what, now, tuple(self._senders), ZoneInfo(self._settings.schedule.timezone))
-
-
-def holder_name() -> str:
-    """Draw a name for a process that holds leases."""
-    return f"{socket.gethostname()}-{secrets.token_hex(4)}"
 
 
 def lease_seconds(settings: Settings) -> float:

@@ -41,11 +41,10 @@ if TYPE_CHECKING:
     from finetune.retrain import Means, Night, Place, Plan
 
 #: Folders of the home: labelled rows the company gives, and rows that nothing is trained on.
-#: How many times as long as with the champion a message may take. Adapters of these methods share the base's pass over a message;
-#: one of another takes a pass of its own, which its setting has chosen: the gate would refuse every night of it against a LoRA.
-SHARED = ("lora", "adalora")
-_LATENCY_RATIO, _OWN_PASS = 1.25, 2.5
 EXAMPLES, HOLDOUT = "examples", "holdout"
+#: Adapters of these methods share the base's pass over a message. One of another takes a pass of its own, which its setting has
+#: chosen: a message may take so many times as long as with the champion, or every night of it would be refused against a LoRA.
+_SHARED, _OWN_PASS = ("lora", "adalora"), 2.5
 
 
 def run_retrain(*, task: str | None, if_due: bool, force: bool, as_json: bool) -> None:
@@ -151,14 +150,14 @@ def wire(
         progress=lambda epoch: tell(epoch_line(task, epoch, chosen.seeds)),
         tell=tell,
     )
+    bounds = Bounds(
+        max_drop=own.max_drop,
+        forgotten=own.allowed_forgotten,
+        floors=dict(own.floors) if task == "intent" else {},
+    )
     plan = Plan(
         settings=chosen,
-        bounds=Bounds(
-            max_drop=own.max_drop,
-            forgotten=own.allowed_forgotten,
-            floors=dict(own.floors) if task == "intent" else {},
-            max_latency_ratio=_LATENCY_RATIO if own.method in SHARED else _OWN_PASS,
-        ),
+        bounds=bounds if own.method in _SHARED else replace(bounds, max_latency_ratio=_OWN_PASS),
         min_examples=own.min_examples,
         holdout_share=own.holdout_share,
         auto_promote=own.auto_promote,

@@ -92,9 +92,7 @@ class _Stand:
 class Monitor:
     """One monitor on one store; of several on a store, a lease lets one work at a time."""
 
-    def __init__(
-        self, ledger: Ledger, rules: Rules, explain: Explain, tell: Tell, old: timedelta = timedelta(days=36_500)
-    ) -> None:
+    def __init__(self, ledger: Ledger, rules: Rules, explain: Explain, tell: Tell, old: timedelta = timedelta.max) -> None:
         """Begin where the last one stopped, or at the beginning.
 
         Args:
@@ -177,7 +175,7 @@ class Monitor:
         raised: list[Alert] = []
         joined: list[Alert] = []
         resolved: list[Alert] = []
-        touched: list[str] = []
+        untold: list[str] = []
 
         def act(signals: Sequence[Signal]) -> None:
             for signal in signals:
@@ -185,7 +183,8 @@ class Monitor:
                     resolved.extend(self._resolve(signal, now))
                     continue
                 alert, new = self._raise(signal, now)
-                touched.append(alert.id)
+                if now - alert.opened_at > self._old:
+                    untold.append(alert.id)
                 if (signal.topic, signal.locale) == alert.streams[0]:
                     self._renewal.follow(alert, signal.at + MOMENT)
                 if new == "raised":
@@ -213,8 +212,8 @@ class Monitor:
             act(self._close(waiting, waiting.resolved_at))
             waiting = next(by_hand, None)
         act(self._detector.advance(until))
-        for alert in filter(None, map(self._ledger.alert, dict.fromkeys(touched))):
-            if now - alert.opened_at > self._old and alert.state != "resolved" and self._goes_on(alert, now, until):
+        for alert in filter(None, map(self._ledger.alert, dict.fromkeys(untold))):
+            if alert.state != "resolved" and self._goes_on(alert, now, until):
                 self._ledger.announce(alert.id, self._tell(alert, "opened", now))
         self._until, self._count = until, self._count + count
         return Caught(count, tuple(raised), tuple(joined), tuple(resolved))
@@ -251,21 +250,22 @@ class Monitor:
 
     def _resolve(self, signal: Signal, now: datetime) -> list[Alert]:
         """End the alerts that a stream belongs to, unless another stream of theirs is still high."""
-        stream, high = (signal.topic, signal.locale), set(self._detector.open_streams())
-        alerts = self._ledger.alerts(until=signal.at + timedelta(seconds=1))
-        return self._end([one for one in alerts if stream in one.streams and high.isdisjoint(one.streams)], signal.at, now)
+        stream, alerts = (signal.topic, signal.locale), self._ledger.alerts(until=signal.at + timedelta(seconds=1))
+        return self._end([one for one in alerts if stream in one.streams], signal.at, now)
 
     def _drop_orphans(self, until: datetime, now: datetime) -> list[Alert]:
         """End the alerts that were raised on what is not there any more, or is judged otherwise now; nothing else would."""
         self._anew = False
-        high = set(self._detector.open_streams())
-        return self._end([one for one in self._ledger.alerts(until=until) if high.isdisjoint(one.streams)], until, now)
+        return self._end(self._ledger.alerts(until=until), until, now)
 
     def _end(self, alerts: Sequence[Alert], at: datetime, now: datetime) -> list[Alert]:
-        ended = []
+        """End those of the alerts that no stream of theirs holds up."""
+        high, ended = set(self._detector.open_streams()), []
         for one in alerts:
+            if one.state == "resolved" or not high.isdisjoint(one.streams):
+                continue
             over = one.ended(at, RECOVERY)
-            if one.state != "resolved" and self._ledger.resolve(one.id, RECOVERY, at, self._tell(over, "resolved", now)):
+            if self._ledger.resolve(one.id, RECOVERY, at, self._tell(over, "resolved", now)):
                 self._renewal.drop(one)
                 ended.append(over)
         return ended

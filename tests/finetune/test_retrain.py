@@ -183,7 +183,8 @@ def test_who_is_erased_is_in_no_later_set_and_brings_a_night_of_its_own(second_d
     for id in (gone, judged["ref"].rpartition("/")[2]):
         assert second_day.store.forget_contact(f"c-{id}", at=second_day.now()) == 1
     assert [(one.version, one.reason) for one in second_day.store.learning.due()] == [(before, "erased")]
-    night = second_day.night(plan=replace(PLAN, bounds=replace(PLAN.bounds, least_rows=15)))
+    plan = replace(PLAN, bounds=replace(PLAN.bounds, least_rows=15))
+    night = second_day.night(plan=plan)
     assert night.version is not None and night.state == "promoted", night.why
     label, _, number = gone.rpartition("-")
     assert QUESTIONS[label][int(number)][0] not in trained[0] and len(trained[0]) > 50
@@ -193,10 +194,7 @@ def test_who_is_erased_is_in_no_later_set_and_brings_a_night_of_its_own(second_d
     assert second_day.night().state == "nothing"
     assert [one.version for one in second_day.store.learning.due()] == [before]
     second_day.place.registry.rollback("intent", second_day.place.encoder.sha256)
-    assert (
-        second_day.champion() == before
-        and second_day.night(plan=replace(PLAN, bounds=replace(PLAN.bounds, least_rows=15))).version
-    )
+    assert second_day.champion() == before and second_day.night(plan=plan).version
 
 
 def test_who_is_erased_while_a_night_trains_leaves_no_words_in_its_page_and_holdout(

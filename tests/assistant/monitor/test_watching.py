@@ -77,11 +77,11 @@ def filled(store: Store, rows: list[tuple[datetime, str, bool, str]]) -> Ledger:
     return store.monitor
 
 
-def monitor(ledger: Ledger, rules: Rules = RULES) -> Monitor:
+def monitor(ledger: Ledger, rules: Rules = RULES, old: timedelta = timedelta.max) -> Monitor:
     def tell(alert: Alert, what: str, now: datetime) -> tuple[Notice, ...]:
         return notices(alert, what, now, ("team", "manager"), UTC)
 
-    return Monitor(ledger, rules, partial(explain, ledger, rules), tell)
+    return Monitor(ledger, rules, partial(explain, ledger, rules), tell, old)
 
 
 def stepwise(watch: Monitor, first: float, last: float, hours: float) -> list[Caught]:
@@ -312,23 +312,14 @@ def test_what_other_settings_would_not_have_raised_is_over_with_them(filled: Led
 
 
 def test_of_old_surges_people_hear_only_if_they_go_on(filled: Ledger) -> None:
-    def tell(alert: Alert, what: str, now: datetime) -> tuple[Notice, ...]:
-        return notices(alert, what, now, ("team",), UTC)
-
-    late = Monitor(filled, RULES, partial(explain, filled, RULES), tell, timedelta(days=1))
-    late.catch_up(moment(DAYS))
+    monitor(filled, old=timedelta(days=1)).catch_up(moment(DAYS))
     assert filled.alerts()[0].opened_at < moment(DAYS - 3)
-    assert [row.body["what"] for row in filled.outbox()] == ["opened"]
+    assert sorted((row.target, row.body["what"]) for row in filled.outbox()) == [("manager", "opened"), ("team", "opened")]
 
 
 def test_of_old_surges_that_are_over_nobody_hears(store: Store) -> None:
     fill(store, [row for row in history() if not (row[2] and row[1] == "delivery" and row[0] > moment(38))])
-
-    def tell(alert: Alert, what: str, now: datetime) -> tuple[Notice, ...]:
-        return notices(alert, what, now, ("team",), UTC)
-
-    rules = RULES
-    Monitor(store.monitor, rules, partial(explain, store.monitor, rules), tell, timedelta(days=1)).catch_up(moment(DAYS))
+    monitor(store.monitor, old=timedelta(days=1)).catch_up(moment(DAYS))
     assert [one.state for one in store.monitor.alerts()] == ["resolved"] and store.monitor.outbox() == []
 
 
